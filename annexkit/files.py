@@ -1,0 +1,61 @@
+"""Writing files so that nothing is lost: beside, flushed, then renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from annexkit.errors import AnnexkitError
+
+
+class FileError(AnnexkitError):
+    """A file could not be written; what was there before is as it was."""
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder and those above it; return it.
+
+    :raises FileError: the disk refused, or a file stands in the way.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"the folder could not be made: {error.strerror or error}",
+            where=str(path),
+            mend="move what stands in the way, make room (df -h) or correct the "
+            "permissions (ls -ld)",
+        ) from error
+    return path
+
+
+def write_beside(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Write a file beside *path*, flush it to disk and rename it over *path*.
+
+    :param mode: permission bits; those of the old file, or 0644, when None.
+    :raises FileError: the disk refused; *path* is as it was.
+    """
+    name = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if mode is None:
+            mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+        name = ""
+    except OSError as error:
+        raise FileError(
+            f"the file could not be written ({error.strerror or error}); "
+            "what was there before is as it was",
+            where=str(path),
+            mend="make room on the disk (df -h) or correct its permissions (ls -l)",
+        ) from error
+    finally:  # not for OSError alone: a signal may end the writing, too
+        if name:
+            Path(name).unlink(missing_ok=True)

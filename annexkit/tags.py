@@ -1,0 +1,21 @@
+"""The tags that annexkit puts on everything it makes in EC2."""
+
+from __future__ import annotations
+
+import re
+
+BUILD = "annexkit:build"
+EXPIRES = "annexkit:expires"
+IMAGE = "annexkit:image"
+OWNER = "annexkit:owner"
+PREFIX = "annexkit:"
+
+
+def expiry(tags: dict[str, str]) -> float | None:
+    """Return when a thing may be taken, in epoch seconds; None when it does not say.
+
+    A value that is no number counts as unsaid: nothing is taken for a typing error.
+    """
+    # Stricter than float(), which also reads "-inf": that would be over at once.
+    said = tags.get(EXPIRES, "")
+    return float(said) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", said) else None

@@ -1,0 +1,103 @@
+"""A file is written whole or not at all, and nothing lies beside it afterwards."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annexkit.files import FileError, write_beside
+
+
+def failing(number: int) -> Callable[..., Any]:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+def test_the_text_is_there_and_nothing_else(tmp_path: Path) -> None:
+    write_beside(tmp_path / "a" / "b.json", "grüße\n")
+    assert (tmp_path / "a" / "b.json").read_bytes() == "grüße\n".encode()
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["b.json"]
+
+
+@pytest.mark.parametrize(("asked", "found"), [(None, 0o644), (0o600, 0o600)])
+def test_a_new_file_has_the_mode_asked_for(
+    tmp_path: Path, asked: int | None, found: int
+) -> None:
+    write_beside(tmp_path / "x", "", mode=asked)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == found
+
+
+def test_an_old_file_keeps_its_mode_and_loses_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("long old content")
+    path.chmod(0o640)
+    write_beside(path, "new")
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    write_beside(path, "old")
+    with path.open() as reader:
+        write_beside(path, "new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    ("where", "number"),
+    [
+        ("os.fsync", errno.ENOSPC),
+        ("os.fsync", errno.EIO),
+        ("pathlib.Path.replace", errno.ENOSPC),
+        ("pathlib.Path.chmod", errno.EPERM),
+        ("tempfile.mkstemp", errno.EROFS),
+    ],
+)
+def test_when_the_disk_refuses_the_old_file_stands_and_no_stray_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, number: int
+) -> None:
+    path = tmp_path / "x"
+    path.write_text("old")
+    monkeypatch.setattr(where, failing(number))
+    with pytest.raises(FileError) as caught:
+        write_beside(path, "new")
+    assert os.strerror(number) in caught.value.what
+    assert caught.value.where == str(path)
+    assert caught.value.mend
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="could not be written"):
+        write_beside(tmp_path / "file" / "x", "new")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_leaves_no_stray_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def interrupt(_: int) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(error):
+        write_beside(tmp_path / "x", "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_that_has_no_bytes_leaves_no_stray_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="surrogates"):
+        write_beside(tmp_path / "x", "\ud800")
+    assert list(tmp_path.iterdir()) == []
