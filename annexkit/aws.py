@@ -1,0 +1,238 @@
+"""The one door to AWS: sessions, clients, paging and errors people can act on."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from annexkit.errors import AnnexkitError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+# A launch is never retried behind our back: capacity errors may come as HTTP 500, and
+# botocore's retries would burn the small RunInstances bucket (EC2 API throttling).
+LAUNCH = Config(retries={"mode": "standard", "total_max_attempts": 1})
+ADAPTIVE = Config(
+    retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=32
+)
+MENDS = {
+    "AuthFailure": "check the credentials: aws sts get-caller-identity",
+    "ExpiredToken": "log in again: aws sso login (or renew the session token)",
+    "ExpiredTokenException": "log in again: aws sso login (or renew the session token)",
+    "InvalidClientTokenId": "check the access key: aws sts get-caller-identity",
+    "OptInRequired": "enable the region: aws account enable-region --region-name ...",
+    "RequestExpired": "set this machine's clock: timedatectl set-ntp true",
+    "RequestLimitExceeded": "wait a minute and run the same command again",
+    "SignatureDoesNotMatch": "check the secret key: aws configure",
+    "UnauthorizedOperation": "ask for this permission; docs/iam-policy.json lists all",
+    "AccessDenied": "ask for this permission; docs/iam-policy.json lists all",
+    "VcpuLimitExceeded": "ask for a higher quota: Service Quotas, EC2, L-1216C47A",
+    "InstanceLimitExceeded": "ask for a higher quota: Service Quotas, EC2",
+    "InsufficientInstanceCapacity": "try another instance type, zone or region",
+    "InvalidSubnetID.NotFound": "correct bake.subnet_id in invoke.yaml",
+    "VPCIdNotSpecified": "name a subnet: bake.subnet_id in invoke.yaml",
+    "InvalidAMIName.Duplicate": "run the command again: it makes a new build id",
+}
+# By the name of the botocore exception class; botocore.exceptions documents them.
+LOCAL_MENDS = {
+    "NoCredentialsError": "log in: aws sso login, or export AWS_PROFILE=...",
+    "PartialCredentialsError": "complete the credentials: aws configure",
+    "CredentialRetrievalError": "check credential_process in ~/.aws/config",
+    "TokenRetrievalError": "log in again: aws sso login",
+    "SSOTokenLoadError": "log in again: aws sso login",
+    "UnauthorizedSSOTokenError": "log in again: aws sso login",
+    "ProfileNotFound": "choose one of: aws configure list-profiles",
+    "EndpointConnectionError": "check the network, or AWS_ENDPOINT_URL if it is set",
+    "InvalidEndpoint": "write AWS_ENDPOINT_URL as http://host:port, or unset it",
+    "ConnectTimeoutError": "check the network and the proxy settings",
+    "ConnectionClosedError": "run the same command again",
+    "ReadTimeoutError": "run the same command again",
+    "ConfigParseError": "correct ~/.aws/config",
+    "InvalidRegionError": "correct AWS_DEFAULT_REGION, or region in ~/.aws/config",
+}
+ANY_MEND = "look the code up: EC2 API reference, Error codes"
+
+
+class AwsError(AnnexkitError):
+    """AWS refused a call, or could not be asked.
+
+    :param code: EC2's error code, or botocore's exception name.
+    :param action: the API action, such as ``RunInstances``.
+    """
+
+    def __init__(self, message: str, *, code: str, action: str, region: str) -> None:
+        self.code = code
+        self.action = action
+        self.region = region
+        super().__init__(
+            f"{message} ({code})" if code not in message else message,
+            where=f"{action} in {region}" if action else region,
+            mend=MENDS.get(code) or LOCAL_MENDS.get(code) or ANY_MEND,
+        )
+
+
+@dataclass
+class Cloud:
+    """One account at one endpoint; every AWS call of annexkit goes through here.
+
+    Credentials, profile and endpoint are what botocore finds (boto3 guide, Credentials;
+    ``AWS_ENDPOINT_URL``). ``calls`` counts what was sent, by region and action.
+    """
+
+    session: boto3.Session = field(default_factory=boto3.Session)
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _clients: dict[tuple[str, str, bool], BaseClient] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def client(self, service: str, region: str, *, launch: bool = False) -> BaseClient:
+        """Return the shared client; ``launch`` gives the one that never retries."""
+        key = (service, region, launch)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._new_client(service, region, launch)
+            return self._clients[key]
+
+    def call(
+        self,
+        region: str,
+        method: str,
+        *,
+        service: str = "ec2",
+        launch: bool = False,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """Make one call, given boto3's method name, and return its response.
+
+        :raises AwsError: AWS refused, or could not be asked.
+        """
+        with _translated(region, method):
+            client = self.client(service, region, launch=launch)
+            response: dict[str, Any] = getattr(client, method)(**arguments)
+            return response
+
+    def pages(
+        self, region: str, method: str, key: str, **arguments: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the items under *key* of every page of an EC2 list.
+
+        :raises AwsError: AWS refused, or could not be asked.
+        """
+        with _translated(region, method):
+            client = self.client("ec2", region)
+            if not client.can_paginate(method):
+                yield from getattr(client, method)(**arguments).get(key, [])
+                return
+            for page in client.get_paginator(method).paginate(**arguments):
+                yield from page.get(key, [])
+
+    def describe_images(self, region: str, **arguments: Any) -> list[dict[str, Any]]:
+        """Return the images EC2 describes for these filters, over all pages."""
+        return list(self.pages(region, "describe_images", "Images", **arguments))
+
+    @cached_property
+    def account(self) -> str:
+        """The account we act in (STS GetCallerIdentity)."""
+        region = self.session.region_name or "us-east-1"
+        identity = self.call(region, "get_caller_identity", service="sts")
+        return str(identity["Account"])
+
+    @cached_property
+    def endpoint(self) -> str:
+        """``aws`` for AWS itself, else the URL that stands for EC2."""
+        with _translated("", ""):
+            client = self.client("ec2", self.session.region_name or "us-east-1")
+            url = client.meta.endpoint_url
+        return "aws" if re.search(r"\.amazonaws\.com(\.cn)?(:|/|$)", url) else url
+
+    def check_regions(self, regions: tuple[str, ...]) -> None:
+        """Refuse a region that botocore does not know, before any call.
+
+        :raises UsageError: naming the first such region and the nearest known one.
+        """
+        known = [
+            region
+            for partition in self.session.get_available_partitions()
+            for region in self.session.get_available_regions("ec2", partition)
+        ]
+        for region in regions:
+            if region not in known:
+                raise UsageError(
+                    f"unknown region '{region}'",
+                    where="--region",
+                    mend=nearest(region, known) or "see: aws ec2 describe-regions",
+                )
+
+    def enabled_regions(self) -> tuple[str, ...]:
+        """Return the regions this account can use (DescribeRegions).
+
+        Credentials are good in one partition, so regions of others are left out.
+        """
+        region = self.session.region_name or "us-east-1"
+        found = self.pages(region, "describe_regions", "Regions")
+        partition = self.session.get_partition_for_region(region)
+        same = self.session.get_available_regions("ec2", partition)
+        return tuple(sorted(r["RegionName"] for r in found if r["RegionName"] in same))
+
+    def _new_client(self, service: str, region: str, launch: bool) -> BaseClient:
+        try:
+            client = self.session.client(  # type: ignore[call-overload]
+                service, region_name=region, config=LAUNCH if launch else ADAPTIVE
+            )
+        except BotoCoreError:  # some are a ValueError, too
+            raise
+        except ValueError as error:  # an endpoint that is no URL has no class
+            raise AwsError(
+                str(error), code="InvalidEndpoint", action="", region=region
+            ) from error
+        client.meta.events.register("before-call", self._count)
+        return client  # type: ignore[no-any-return]
+
+    def _count(self, model: Any, context: dict[str, Any], **_: Any) -> None:
+        self.calls[(context.get("client_region", ""), model.name)] += 1
+
+
+def connect() -> Cloud:
+    """Open the session that botocore's own configuration describes.
+
+    :raises AwsError: the profile or the configuration file is unusable.
+    """
+    with _translated("", ""):
+        return Cloud()
+
+
+class _translated:
+    """Turn botocore's errors into ours; a context manager."""
+
+    def __init__(self, region: str, method: str) -> None:
+        self.region = region
+        self.action = "".join(part.capitalize() for part in method.split("_"))
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, ClientError):
+            said = error.response.get("Error", {})
+            raise AwsError(
+                said.get("Message") or str(error),
+                code=said.get("Code", "Unknown"),
+                action=error.operation_name,
+                region=self.region,
+            ) from error
+        if isinstance(error, BotoCoreError):
+            raise AwsError(
+                str(error),
+                code=type(error).__name__,
+                action=self.action,
+                region=self.region,
+            ) from error

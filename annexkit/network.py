@@ -1,0 +1,151 @@
+"""The network around short-lived instances: who may reach them."""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.request
+from collections.abc import Sequence
+
+from annexkit.aws import AwsError, Cloud
+from annexkit.errors import AnnexkitError, UsageError
+from annexkit.instances import as_tags
+from annexkit.waiting import Clock, wait_for
+
+CHECK_IP = "https://checkip.amazonaws.com/"  # run by AWS for this purpose
+
+
+class NetworkError(AnnexkitError):
+    """The network an instance needs is not there."""
+
+
+def ssh_sources(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the CIDRs that may use SSH: those given, else our own address.
+
+    :raises UsageError: a given one is no network.
+    :raises NetworkError: none given and our own address cannot be found out.
+    """
+    if given:
+        return tuple(_network(cidr) for cidr in given)
+    try:
+        with urllib.request.urlopen(CHECK_IP, timeout=10) as answer:
+            return (_network(answer.read(64).decode("ascii").strip()),)
+    except (OSError, UnicodeDecodeError, UsageError) as error:
+        raise NetworkError(
+            f"this machine's public address cannot be found out: {error}",
+            where=CHECK_IP,
+            mend="name who may use SSH: INVOKE_ANNEXKIT_BAKE_SSH_CIDRS=192.0.2.7/32",
+        ) from error
+
+
+def vpc_of(cloud: Cloud, region: str, subnet_id: str) -> str:
+    """Return the VPC of the subnet, or the default VPC when none is given.
+
+    :raises NetworkError: there is no such subnet, or no default VPC.
+    """
+    if subnet_id:
+        filters = [{"Name": "subnet-id", "Values": [subnet_id]}]
+        for subnet in cloud.pages(
+            region, "describe_subnets", "Subnets", Filters=filters
+        ):
+            return str(subnet["VpcId"])
+        raise NetworkError(
+            f"there is no subnet {subnet_id}",
+            where=region,
+            mend="correct bake.subnet_id in invoke.yaml",
+        )
+    filters = [{"Name": "is-default", "Values": ["true"]}]
+    for vpc in cloud.pages(region, "describe_vpcs", "Vpcs", Filters=filters):
+        return str(vpc["VpcId"])
+    raise NetworkError(
+        "the account has no default VPC",
+        where=region,
+        mend="name a subnet in bake.subnet_id, or: aws ec2 create-default-vpc "
+        f"--region {region}",
+    )
+
+
+def create_ssh_group(
+    cloud: Cloud,
+    region: str,
+    *,
+    name: str,
+    vpc: str,
+    sources: Sequence[str],
+    tags: dict[str, str],
+) -> str:
+    """Create a security group that lets *sources* in by SSH only; return its id.
+
+    :raises AwsError: EC2 refused.
+    """
+    said = cloud.call(
+        region,
+        "create_security_group",
+        GroupName=name,
+        Description="annexkit: SSH for a fresh boot, gone with it",
+        VpcId=vpc,
+        TagSpecifications=[{"ResourceType": "security-group", "Tags": as_tags(tags)}],
+    )
+    group = str(said["GroupId"])
+    four = [c for c in sources if ipaddress.ip_network(c).version == 4]
+    six = [c for c in sources if ipaddress.ip_network(c).version == 6]
+    cloud.call(
+        region,
+        "authorize_security_group_ingress",
+        GroupId=group,
+        IpPermissions=[
+            {
+                "IpProtocol": "tcp",
+                "FromPort": 22,
+                "ToPort": 22,
+                "IpRanges": [{"CidrIp": c, "Description": "annexkit"} for c in four],
+                "Ipv6Ranges": [{"CidrIpv6": c, "Description": "annexkit"} for c in six],
+            }
+        ],
+    )
+    return group
+
+
+def delete_group(
+    cloud: Cloud,
+    region: str,
+    group: str,
+    *,
+    timeout: float,
+    poll: float,
+    clock: Clock | None = None,
+) -> None:
+    """Delete a security group; EC2 refuses while an ending instance still holds it.
+
+    :raises AwsError: EC2 refused for another reason.
+    :raises Deadline: still held.
+    """
+
+    def deleted() -> bool:
+        try:
+            cloud.call(region, "delete_security_group", GroupId=group)
+        except AwsError as error:
+            if error.code == "DependencyViolation":
+                return False
+            if error.code != "InvalidGroup.NotFound":
+                raise
+        return True
+
+    wait_for(
+        deleted,
+        what=f"deletion of security group {group} in {region}",
+        timeout=timeout,
+        poll=poll,
+        clock=clock,
+        mend="invoke reap",
+    )
+
+
+def _network(cidr: str) -> str:
+    try:
+        return str(ipaddress.ip_network(cidr, strict=False))
+    except ValueError as error:
+        raise UsageError(
+            f"'{cidr}' is no network",
+            where="bake.ssh_cidrs",
+            mend="write it as 192.0.2.7/32 or 2001:db8::/64",
+        ) from error
