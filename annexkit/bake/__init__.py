@@ -1,0 +1,1 @@
+"""From a recipe to an AMI in one region."""

@@ -1,0 +1,125 @@
+"""Which HTCondor a package repository offers right now, read from its index."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from debian_inspector.version import Version
+
+from annexkit.bake.fetch import Cache, FetchError
+from annexkit.bake.recipe import HTCondor
+from annexkit.bake.repository import Repository, ask
+from annexkit.bake.sources import KINDS, Mirror, codename, mirrors, read_sources
+from annexkit.errors import Finding, Level, UsageError
+
+PACKAGE = "condor"
+DEBIAN_ARCH = {"x86_64": "amd64", "arm64": "arm64"}
+ROLLING = ("sid", "unstable", "experimental")  # these have no -updates or -security
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The version offered, and the index (by its hash) that says so."""
+
+    version: str
+    suite: str
+    uri: str
+    index_sha256: str
+
+
+@dataclass(frozen=True)
+class Unchecked:
+    """The repository could not be asked, and why; not an error (law 11)."""
+
+    reason: str
+
+
+def offered(
+    condor: HTCondor, arch: str, *, cache_dir: Path, apt_dir: Path = Path("/etc/apt")
+) -> Checked | Unchecked:
+    """Return the newest HTCondor that the recipe's repository offers.
+
+    For ``distro`` and ``distro-unstable`` the mirrors are those of this machine's own
+    apt sources. Unchanged indexes are read once; after that one small request a suite.
+
+    :param arch: ``x86_64`` or ``arm64``.
+    :param cache_dir: where answers are kept.
+    :raises UsageError: the repository was read and has no such package.
+    """
+    cache = Cache(cache_dir / "index")
+    groups = _repositories(condor, DEBIAN_ARCH[arch], apt_dir)
+    if not groups:
+        reason = f"no apt source in {apt_dir} names this machine's distribution"
+        return Unchecked(reason)
+    try:
+        with ThreadPoolExecutor(len(groups)) as pool:
+            answers = list(pool.map(lambda group: _ask_group(group, cache), groups))
+    except FetchError as error:
+        return Unchecked(error.what)
+    if answers[0] is None:
+        return Unchecked(f"none of the repositories asked has suite '{condor.suite}'")
+    found = [offer for offer in answers if offer and offer.version]
+    if not found:
+        raise UsageError(
+            f"suite '{condor.suite}' has no package '{PACKAGE}' for {arch}",
+            where=groups[0][0].root,
+            mend="correct htcondor.source and htcondor.suite in the recipe",
+        )
+    return max(found, key=lambda offer: Version.from_string(offer.version))
+
+
+def series_findings(condor: HTCondor, offer: Checked | Unchecked) -> list[Finding]:
+    """Return what does not fit between the recipe's series and what is offered."""
+    if isinstance(offer, Unchecked):
+        what = f"HTCondor's version in the repository was not checked: {offer.reason}"
+        return [Finding(Level.WARNING, what)]
+    version = str(Version.from_string(offer.version).upstream)
+    if not condor.series or re.match(rf"{re.escape(condor.series)}(?!\d)", version):
+        return []
+    what = f"HTCondor {condor.series} is wanted, {offer.suite} has {offer.version}"
+    series = ".".join(version.split(".")[:2])
+    mend = f"set htcondor.series to {series}, or choose another suite"
+    return [Finding(Level.ERROR, what, offer.uri, mend)]
+
+
+def _repositories(condor: HTCondor, arch: str, apt_dir: Path) -> list[list[Repository]]:
+    """Return groups of repositories; those of one group hold the same.
+
+    The release itself comes first, its updates after it; none without the release.
+    """
+    if condor.source == "upstream":
+        component = condor.component or ""
+        return [[Repository(condor.url or "", condor.suite, component, arch)]]
+    known = mirrors(read_sources(apt_dir), codename())
+    kinds = KINDS[:1] if condor.suite in ROLLING else KINDS
+    groups = [[_of(m, condor.suite, arch) for m in known if m.kind == k] for k in kinds]
+    return [group for group in groups if group] if groups[0] else []
+
+
+def _of(mirror: Mirror, suite: str, arch: str) -> Repository:
+    # Other vendors name Debian's releases too: only what says "Debian" is Debian.
+    return Repository(mirror.uri, suite + mirror.kind, "main", arch, origin="Debian")
+
+
+def _ask_group(group: list[Repository], cache: Cache) -> Checked | None:
+    """Ask one repository after the other until one has this suite.
+
+    :return: None when none has it; an empty version when it lacks the package.
+    :raises FetchError: none answered, and one failed otherwise than by not having it.
+    """
+    failed: FetchError | None = None
+    for repository in group:
+        try:
+            answer = ask(repository, PACKAGE, cache)
+        except FetchError as error:
+            failed = failed or (None if error.missing else error)
+            continue
+        if answer.there:
+            suite, uri = repository.suite, repository.uri
+            return Checked(answer.version, suite, uri, answer.index_sha256)
+    if failed:
+        raise failed
+    return None
