@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Bring the system up to date and hold its services back during the bake.
+set -o errexit -o nounset -o pipefail
+# shellcheck source=provision/lib.sh
+. "${ANNEXKIT_PROVISION:?set by the Packer template}/lib.sh"
+
+# A first boot may still be installing packages. Its verdict does not matter
+# here: "done with recoverable errors" is exit code 2 (cloud-init status).
+wait_for_first_boot() {
+  command -v cloud-init > /dev/null || return 0
+  timeout 300 cloud-init status --wait > /dev/null || true
+}
+
+main() {
+  wait_for_first_boot
+  set_units 10
+  stop_package_timers
+  hold_services_back
+  update_packages
+  mapfile -t packages < <(base_packages)
+  install_packages "${packages[@]}"
+}
+
+# Only the timers: an upgrade that runs already is waited for at dpkg's lock,
+# ending it could leave packages half configured.
+stop_package_timers() {
+  local unit
+  for unit in apt-daily.timer apt-daily-upgrade.timer; do
+    systemctl stop "${unit}" 2> /dev/null || true
+  done
+}
+
+main "$@"

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Install HTCondor from the recipe's source; never start it in the bake.
+set -o errexit -o nounset -o pipefail
+# shellcheck source=provision/lib.sh
+. "${ANNEXKIT_PROVISION:?set by the Packer template}/lib.sh"
+
+install_htcondor() {
+  case "$1" in
+    distro) install_htcondor_distro ;;
+    distro-unstable) install_htcondor_distro_unstable ;;
+    upstream) install_htcondor_upstream ;;
+    *) die "HTCondor source '$1' is not distro, distro-unstable or upstream" ;;
+  esac
+}
+
+# check_series WANTED: 23.9 accepts 23.9.6 and refuses 23.90.1.
+check_series() {
+  local wanted=$1 installed
+  installed=$(htcondor_version)
+  [[ -n "${installed}" ]] || die "condor_version does not say which version it is"
+  [[ -z "${wanted}" || "${installed}" == "${wanted}" || "${installed}" == "${wanted}".* ]] ||
+    die "HTCondor ${installed} was installed, the recipe wants ${wanted}"
+  say "HTCondor ${installed}"
+}
+
+check_identity() {
+  getent passwd condor > /dev/null || die "the package made no user 'condor'"
+  getent group condor > /dev/null || die "the package made no group 'condor'"
+}
+
+main() {
+  require_variables ANNEXKIT_HTCONDOR_SOURCE
+  install_htcondor "${ANNEXKIT_HTCONDOR_SOURCE}"
+  check_series "${ANNEXKIT_HTCONDOR_VERSION:-}"
+  check_identity
+  install_files 20
+  set_units 20
+  ! systemctl is-active --quiet condor.service || die "HTCondor was started in the bake"
+}
+
+main "$@"

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Lay in the boot-time selector and the contracts that the recipe names.
+set -o errexit -o nounset -o pipefail
+# shellcheck source=provision/lib.sh
+. "${ANNEXKIT_PROVISION:?set by the Packer template}/lib.sh"
+
+main() {
+  require_variables ANNEXKIT_CONTRACTS
+  local contract
+  for contract in ${ANNEXKIT_CONTRACTS}; do
+    rows files.tsv | grep -q "contract=${contract}$" ||
+      die "contract '${contract}' has no files in provision/files.tsv"
+  done
+  install_files 40
+  set_units 40
+}
+
+main "$@"
