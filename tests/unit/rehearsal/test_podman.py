@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from annexkit.process import CommandError, Completed
+from annexkit.rehearsal import podman
+from annexkit.rehearsal.podman import MachineSpec, machine_arguments
+
+SPEC = MachineSpec(
+    name="annexkit-01234567-i-1",
+    image="localhost/x",
+    address="10.128.0.10",
+    mac="02:00:00:00:00:10",
+    hostname="ip-10-128-0-10",
+    labels=(("annexkit.instance", "i-1"),),
+    mounts=((Path("/tmp/f"), "/usr/local/sbin/dmidecode", "ro"),),
+)
+
+
+def test_a_machine_is_not_privileged_and_cannot_mount() -> None:
+    arguments = machine_arguments("01234567", SPEC, "net")
+    assert "--privileged" not in arguments
+    assert not any("SYS_ADMIN" in a or "unmask" in a for a in arguments)
+
+
+def test_a_machine_carries_its_rehearsals_label_and_its_own_address() -> None:
+    arguments = machine_arguments("01234567", SPEC, "net")
+    assert "--label=annexkit.rehearsal=01234567" in arguments
+    assert "--label=annexkit.instance=i-1" in arguments
+    assert "net:ip=10.128.0.10,mac=02:00:00:00:00:10" in arguments
+    assert "--volume=/tmp/f:/usr/local/sbin/dmidecode:ro" in arguments
+
+
+def test_limits_are_never_above_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = {resource.RLIMIT_NOFILE: (1024, 4096), resource.RLIMIT_NPROC: (100, 200)}
+    monkeypatch.setattr(resource, "getrlimit", ours.__getitem__)
+    assert podman.limits() == (4096, 200)
+
+
+def test_limits_have_an_end_where_ours_have_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    infinite = resource.RLIM_INFINITY
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (infinite, infinite))
+    files, processes = podman.limits()
+    assert (files, processes) == (1 << 20, podman.MOST_PROCESSES)
+
+
+class Runtimes:
+    """A machine on which only some OCI runtimes start a container."""
+
+    def __init__(self, *working: str) -> None:
+        self.working = working
+        self.tried: list[str] = []
+
+    def run(self, *args: str | Path) -> Completed:
+        words = [str(a) for a in args]
+        if words[1] == "info":
+            return Completed(("podman",), 0, "crun\n", "")
+        name = words[words.index("--runtime") + 1]
+        self.tried.append(name)
+        done = Completed(("podman",), 0, "", f"{name} does not work here")
+        if name not in self.working:
+            raise CommandError(done)
+        return done
+
+
+def test_the_runtime_is_chosen_by_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Runtimes("runc")
+    monkeypatch.setattr(podman, "run", here.run)
+    assert podman.working_runtime("image") == "runc"
+    assert here.tried == ["crun", "runc"]
+    assert podman.working_runtime("image", "runc") == "runc"
+    assert here.tried == ["crun", "runc", "runc"]
+
+
+def test_no_runtime_that_works_is_an_error_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(podman, "run", Runtimes().run)
+    with pytest.raises(CommandError, match="does not work here"):
+        podman.working_runtime("image")
