@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SHELL_FILES = $(shell git ls-files --cached --others --exclude-standard -- provision scripts bench .ci \
 	| while read -r file; do head -c 32 "$$file" | grep -qaE '^\#!.*(ba)?sh' && echo "$$file" || true; done)
 
-.PHONY: help rehearse test test-all check bench install install-dev lint-tools machine format lock clean
+.PHONY: help rehearse test test-all check bench install tool-programs install-dev lint-tools machine format lock clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,7 +37,10 @@ format: install-dev ## Format Python and shell
 	$(BIN)/ruff check --fix .
 	shfmt -w -i 2 -ci -sr $(SHELL_FILES)
 
-install: $(VENV)/.installed ## The tool alone, in a virtual environment here
+install: tool-programs $(VENV)/.installed ## The tool alone, in a virtual environment here
+
+tool-programs:
+	@scripts/prepare-machine tool
 
 install-dev: $(VENV)/.installed-dev
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from annexkit.errors import AnnexkitError, UsageError, nearest
 
@@ -68,9 +68,19 @@ class AwsError(AnnexkitError):
 
     :param code: EC2's error code, or botocore's exception name.
     :param action: the API action, such as ``RunInstances``.
+    :param refused: AWS answered and did nothing; False when it may have acted.
     """
 
-    def __init__(self, message: str, *, code: str, action: str, region: str) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        action: str,
+        region: str,
+        refused: bool = False,
+    ) -> None:
+        self.refused = refused
         self.code = code
         self.action = action
         self.region = region
@@ -152,7 +162,31 @@ class Cloud:
         with _translated("", ""):
             client = self.client("ec2", self.session.region_name or "us-east-1")
             url = client.meta.endpoint_url
-        return "aws" if re.search(r"\.amazonaws\.com(\.cn)?(:|/|$)", url) else url
+        real = re.search(
+            r"\.(amazonaws\.com(\.cn)?|api\.(aws|amazonwebservices\.com\.cn))(:|/|$)",
+            url,
+        )
+        return "aws" if real else url
+
+    def credentials_environment(self) -> dict[str, str]:
+        """Return our credentials as environment variables, for an older program.
+
+        Packer 1.6 knows neither ``sso_session`` nor newer providers; what botocore
+        found works for all. For a program's environment only, never a command line.
+
+        :raises AwsError: there are none, or they cannot be renewed.
+        """
+        with _translated("", ""):
+            found = self.session.get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            frozen = found.get_frozen_credentials()
+        values = {
+            "AWS_ACCESS_KEY_ID": frozen.access_key,
+            "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
+            "AWS_SESSION_TOKEN": frozen.token,
+        }
+        return {name: value for name, value in values.items() if value}
 
     def check_regions(self, regions: tuple[str, ...]) -> None:
         """Refuse a region that botocore does not know, before any call.
@@ -210,6 +244,13 @@ def connect() -> Cloud:
         return Cloud()
 
 
+def _refused(error: ClientError) -> bool:
+    """Say whether nothing was done: a client's error, or no capacity (HTTP 500)."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+    code = error.response.get("Error", {}).get("Code", "")
+    return status < 500 or code.startswith("Insufficient")
+
+
 class _translated:
     """Turn botocore's errors into ours; a context manager."""
 
@@ -228,6 +269,7 @@ class _translated:
                 code=said.get("Code", "Unknown"),
                 action=error.operation_name,
                 region=self.region,
+                refused=_refused(error),
             ) from error
         if isinstance(error, BotoCoreError):
             raise AwsError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -28,6 +29,20 @@ def make_folder(path: Path) -> Path:
             "permissions (ls -ld)",
         ) from error
     return path
+
+
+def require_room(folder: Path, needed: int) -> None:
+    """Refuse a file system that has less than *needed* bytes free.
+
+    :raises FileError: naming both.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise FileError(
+            f"{free >> 10} KiB are free here, {needed >> 10} KiB are needed",
+            where=str(folder),
+            mend="make room on the disk (df -h), or set state_dir to another one",
+        )
 
 
 def write_beside(path: Path, text: str, *, mode: int | None = None) -> None:

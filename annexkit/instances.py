@@ -8,10 +8,11 @@ from typing import Any
 
 from annexkit.aws import AwsError, Cloud
 from annexkit.errors import AnnexkitError
-from annexkit.waiting import Clock, wait_for
+from annexkit.waiting import Clock, SystemClock, wait_for
 
 USER_DATA_BYTES = 16_384  # RunInstances, parameter UserData: raw size limit
 ENDED = ("shutting-down", "terminated")
+SETTLE = 60.0  # seconds that EC2 may hide what it has accepted
 GONE_CODES = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
 
 
@@ -239,4 +240,45 @@ def wait_ended(
         clock=clock,
         mend=f"aws ec2 terminate-instances --region {region} "
         f"--instance-ids {' '.join(ids)}",
+    )
+
+
+def end_launch(
+    cloud: Cloud,
+    region: str,
+    ids: list[str],
+    token: str,
+    *,
+    timeout: float,
+    poll: float,
+    clock: Clock | None = None,
+) -> None:
+    """End all that one launch made, also what EC2 does not show yet.
+
+    An instance just launched may be unknown for a while (EC2 API reference, Eventual
+    consistency): "not found" counts as ended only once it was seen, or after a minute.
+
+    :param ids: what RunInstances answered; empty when its answer was lost.
+    :param token: its client token, which finds them too.
+    :raises Deadline: one still is not shutting down.
+    """
+    clock = clock or SystemClock()
+    settled = clock.monotonic() + SETTLE
+    filters = {"instance-id": ids} if ids else {"client-token": [token]}
+
+    def ended() -> bool:
+        found = find(cloud, region, filters)
+        alive = [i.id for i in found if i.state not in ENDED]
+        terminate(cloud, region, alive)
+        if alive or len(found) >= max(1, len(ids)):
+            return not alive
+        return clock.monotonic() >= settled
+
+    wait_for(
+        ended,
+        what=f"the end of the instances of client token {token} in {region}",
+        timeout=timeout,
+        poll=poll,
+        clock=clock,
+        mend="invoke reap",
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from annexkit.aws import AwsError, Cloud
 from annexkit.errors import AnnexkitError, UsageError
-from annexkit.instances import as_tags
+from annexkit.instances import SETTLE, as_tags
 from annexkit.waiting import Clock, wait_for
 
 CHECK_IP = "https://checkip.amazonaws.com/"  # run by AWS for this purpose
@@ -25,7 +25,7 @@ def ssh_sources(given: Sequence[str]) -> tuple[str, ...]:
     :raises NetworkError: none given and our own address cannot be found out.
     """
     if given:
-        return tuple(_network(cidr) for cidr in given)
+        return tuple(dict.fromkeys(_network(cidr) for cidr in given))
     try:
         with urllib.request.urlopen(CHECK_IP, timeout=10) as answer:
             return (_network(answer.read(64).decode("ascii").strip()),)
@@ -64,16 +64,10 @@ def vpc_of(cloud: Cloud, region: str, subnet_id: str) -> str:
     )
 
 
-def create_ssh_group(
-    cloud: Cloud,
-    region: str,
-    *,
-    name: str,
-    vpc: str,
-    sources: Sequence[str],
-    tags: dict[str, str],
+def create_group(
+    cloud: Cloud, region: str, *, name: str, vpc: str, tags: dict[str, str]
 ) -> str:
-    """Create a security group that lets *sources* in by SSH only; return its id.
+    """Create a security group that lets nobody in yet; return its id.
 
     :raises AwsError: EC2 refused.
     """
@@ -85,7 +79,38 @@ def create_ssh_group(
         VpcId=vpc,
         TagSpecifications=[{"ResourceType": "security-group", "Tags": as_tags(tags)}],
     )
-    group = str(said["GroupId"])
+    return str(said["GroupId"])
+
+
+def allow_ssh(
+    cloud: Cloud,
+    region: str,
+    group: str,
+    sources: Sequence[str],
+    *,
+    poll: float,
+    clock: Clock | None = None,
+) -> None:
+    """Let *sources* reach a group's instances by SSH.
+
+    :raises AwsError: EC2 refused.
+    :raises Deadline: EC2 does not show the group that it just made.
+    """
+
+    def allowed() -> bool:
+        try:
+            _authorize(cloud, region, group, sources)
+        except AwsError as error:
+            if error.code == "InvalidGroup.NotFound":
+                return False
+            if error.code != "InvalidPermission.Duplicate":
+                raise
+        return True
+
+    wait_for(allowed, what=group, timeout=SETTLE, poll=poll, clock=clock)
+
+
+def _authorize(cloud: Cloud, region: str, group: str, sources: Sequence[str]) -> None:
     four = [c for c in sources if ipaddress.ip_network(c).version == 4]
     six = [c for c in sources if ipaddress.ip_network(c).version == 6]
     cloud.call(
@@ -102,7 +127,6 @@ def create_ssh_group(
             }
         ],
     )
-    return group
 
 
 def delete_group(

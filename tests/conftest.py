@@ -1,4 +1,4 @@
-"""One rehearsal with one proved AMI, for all tests that bake through the command line."""
+"""One rehearsal with one proved AMI, for all tests that bake by the command line."""
 
 from __future__ import annotations
 
@@ -12,8 +12,20 @@ from annexkit.process import Completed
 from annexkit.registry import Build, RegionBuild
 from annexkit.rehearsal import control
 from annexkit.settings import RehearsalSettings
+from tests.machine_count import (
+    pytest_configure,
+    pytest_runtest_makereport,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+)
 from tests.stage import REGION, Place, Stage, copy_checkout, write_again
 
+__all__ = [
+    "pytest_configure",
+    "pytest_runtest_makereport",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+]
 STAGE = RehearsalSettings(dir="cloud", machines=8)
 
 

@@ -17,8 +17,8 @@ Version = tuple[int, int, int]
 OLDEST: Version = (1, 6, 6)
 PLUGINS_SINCE: Version = (1, 7, 0)
 MEND = (
-    "install Packer 1.6.6 (apt-get install packer on Debian) or any newer one, "
-    "and set annexkit.packer.program to it"
+    "apt-get install packer on Debian (1.6.6), elsewhere install 1.7 or newer; "
+    "then set annexkit.packer.program to it"
 )
 
 

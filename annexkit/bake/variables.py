@@ -115,10 +115,16 @@ def _check_addresses(values: RunVariables, dialect: Dialect) -> None:
         )
     for cidr in values.ssh_cidrs:
         try:
-            ipaddress.ip_network(cidr)
+            version = ipaddress.ip_network(cidr).version
         except ValueError as error:
             raise UsageError(
                 f"'{cidr}' is not a network: {error}",
                 where="bake.ssh_cidrs",
                 mend="write it as 203.0.113.7/32 or 2001:db8::/64",
             ) from None
+        if version != 4 and not dialect.plugins:
+            raise UsageError(
+                f"Packer 1.6 cannot open a group to the IPv6 network '{cidr}'",
+                where="bake.ssh_cidrs",
+                mend="name IPv4 networks, or use Packer 1.7 or newer",
+            )

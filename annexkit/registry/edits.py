@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from annexkit.errors import AnnexkitError
 from annexkit.registry.model import (
     POINTED_AT,
     Build,
@@ -14,6 +15,10 @@ from annexkit.registry.model import (
     State,
     newest_first,
 )
+
+
+class EditError(AnnexkitError):
+    """The registry has moved on: the change does not fit it any more."""
 
 
 def put_build(registry: Registry, image: str, build_id: str, build: Build) -> None:
@@ -46,8 +51,17 @@ def set_proved(
     at: datetime,
     boot_seconds: float | None,
 ) -> None:
-    """Record that a fresh instance of the AMI passed every check."""
+    """Record that a fresh instance of the AMI passed every check.
+
+    :raises EditError: somebody retired it meanwhile.
+    """
     there = registry.images[image].builds[build_id].regions[region]
+    if there.state not in (State.PENDING, State.READY):
+        raise EditError(
+            f"build {build_id} became {there.state} in {region} while it was proved: "
+            f"{there.reason}",
+            mend="invoke bake",
+        )
     there.state = State.READY
     there.verified_at = at
     there.boot_seconds = boot_seconds

@@ -158,7 +158,9 @@ class RegistryFile:
             raise FindingsError(
                 Finding(
                     Level.ERROR,
-                    item["msg"].removeprefix("Value error, "),
+                    f"unknown key '{item['loc'][-1]}'"
+                    if item["type"] == "extra_forbidden"
+                    else item["msg"].removeprefix("Value error, "),
                     f"{self.path}: {'.'.join(str(part) for part in item['loc'])}",
                     f"correct it by hand, or: git checkout -- {self.path.name}",
                 )

@@ -121,7 +121,9 @@ def _send(channel: paramiko.Channel, data: bytes) -> None:
 
 def _give_up(channel: paramiko.Channel, late: threading.Event) -> None:
     late.set()
-    channel.close()
+    # The connection may be gone as well; then there is nothing left to close.
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        channel.close()
 
 
 def _short(command: str) -> str:

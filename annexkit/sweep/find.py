@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from annexkit.aws import Cloud
 from annexkit.instances import from_tags
 
 ALIVE = ["pending", "running", "stopping", "stopped"]
+# Every name of ours has a build id in it; the prefix alone could be anybody's.
+BUILD_ID = r"\d{8}T\d{6}-[0-9a-f]{6}"
 
 
 @dataclass(frozen=True)
@@ -62,20 +65,21 @@ def find_things(cloud: Cloud, region: str, prefix: str) -> list[Thing]:
 def _instances(cloud: Cloud, region: str) -> Iterator[Thing]:
     filters = [
         _by_tag(),
-        {"Name": "instance-state-name", "Values": ALIVE},
+        {"Name": "instance-state-name", "Values": [*ALIVE, "shutting-down"]},
     ]
     for page in cloud.pages(
         region, "describe_instances", "Reservations", Filters=filters
     ):
         for said in page["Instances"]:
-            yield _thing(
-                "instance",
-                said["InstanceId"],
-                region,
-                said,
-                state=said["State"]["Name"],
-                created=said.get("LaunchTime"),
-            )
+            if said["State"]["Name"] in ALIVE:
+                yield _thing(
+                    "instance",
+                    said["InstanceId"],
+                    region,
+                    said,
+                    state=said["State"]["Name"],
+                    created=said.get("LaunchTime"),
+                )
             yield from _packer_groups(said, region)
 
 
@@ -100,6 +104,8 @@ def _groups_of(interfaces: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
 def _images(cloud: Cloud, region: str, prefix: str) -> Iterator[Thing]:
     filters = [{"Name": "name", "Values": [f"{prefix}-*"]}]
     for said in cloud.describe_images(region, Owners=["self"], Filters=filters):
+        if not _ours(said, said.get("Name", ""), prefix):
+            continue
         yield _thing(
             "image",
             said["ImageId"],
@@ -160,9 +166,8 @@ def _security_groups(cloud: Cloud, region: str, prefix: str) -> Iterator[Thing]:
 
 
 def _ours(said: dict[str, Any], name: str, prefix: str) -> bool:
-    return name.startswith(f"{prefix}-") or tags.BUILD in from_tags(
-        said.get("Tags", [])
-    )
+    named = re.fullmatch(rf"{re.escape(prefix)}-(.+-)?{BUILD_ID}(-.+)?", name)
+    return bool(named) or tags.BUILD in from_tags(said.get("Tags", []))
 
 
 def _by_tag() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,28 @@ from annexkit import instances, network
 from annexkit.aws import AwsError, Cloud
 from annexkit.errors import AnnexkitError
 from annexkit.sweep.find import Thing
-from annexkit.waiting import Clock
+from annexkit.waiting import Clock, wait_for
 
 ORDER = ("instance", "image", "volume", "snapshot", "key-pair", "security-group")
 GONE = ("NotFound", "Unavailable")  # InvalidAMIID.Unavailable: deregistered
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long, and how often, to ask again while one thing holds another."""
+
+    timeout: float
+    poll: float
+    clock: Clock | None = None
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until *condition* holds.
+
+        :raises Deadline: it does not in time.
+        """
+        wait_for(
+            condition, what=what, timeout=self.timeout, poll=self.poll, clock=self.clock
+        )
 
 
 @dataclass(frozen=True)
@@ -40,43 +58,105 @@ def take(
     taken = []
     for thing in sorted(things, key=lambda t: ORDER.index(t.kind)):
         try:
-            _take_one(cloud, thing, timeout, poll, clock)
+            _take_one(cloud, thing, Patience(timeout, poll, clock))
             taken.append(Taken(thing))
         except AnnexkitError as error:
             taken.append(Taken(thing, str(error)))
     return taken
 
 
-def _take_one(
-    cloud: Cloud, thing: Thing, timeout: float, poll: float, clock: Clock | None
-) -> None:
+def _take_one(cloud: Cloud, thing: Thing, patience: Patience) -> None:
     region = thing.region
     if thing.kind == "instance":
         instances.terminate(cloud, region, [thing.id])
         instances.wait_ended(
-            cloud, region, [thing.id], timeout=timeout, poll=poll, clock=clock
+            cloud,
+            region,
+            [thing.id],
+            timeout=patience.timeout,
+            poll=patience.poll,
+            clock=patience.clock,
         )
     elif thing.kind == "image":
-        delete_image(cloud, region, thing.id, thing.parts)
+        delete_image(cloud, thing, patience)
     elif thing.kind == "volume":
         _unless_gone(cloud, region, "delete_volume", VolumeId=thing.id)
     elif thing.kind == "snapshot":
-        _unless_gone(cloud, region, "delete_snapshot", SnapshotId=thing.id)
+        _delete_snapshot(cloud, region, thing.id, patience)
     elif thing.kind == "key-pair":
         _unless_gone(cloud, region, "delete_key_pair", KeyName=thing.name)
     else:
         network.delete_group(
-            cloud, region, thing.id, timeout=timeout, poll=poll, clock=clock
+            cloud,
+            region,
+            thing.id,
+            timeout=patience.timeout,
+            poll=patience.poll,
+            clock=patience.clock,
         )
 
 
-def delete_image(
-    cloud: Cloud, region: str, image: str, snapshots: Iterable[str]
+def delete_image(cloud: Cloud, image: Thing, patience: Patience) -> None:
+    """Deregister an image and delete its snapshots; gone already is as good.
+
+    An image in the making may not name its snapshot yet, and without a tag nothing
+    else would lead to it: so wait until it is made, and look for it by the words that
+    CreateImage puts into a snapshot's description, too.
+
+    :raises Deadline: it is still being made, or a snapshot is still in use.
+    """
+    region = image.region
+
+    def made() -> bool:
+        said = _described(cloud, region, image.id)
+        return not said or said.get("State") != "pending"
+
+    if image.state == "pending":
+        patience.wait(made, f"{image.id} is made, so that all of it can go")
+    snapshots = {*image.parts, *_snapshots_of(cloud, region, image.id)}
+    _unless_gone(cloud, region, "deregister_image", ImageId=image.id)
+    for snapshot in sorted(snapshots):
+        _delete_snapshot(cloud, region, snapshot, patience)
+
+
+def _described(cloud: Cloud, region: str, image: str) -> dict[str, Any]:
+    filters = [{"Name": "image-id", "Values": [image]}]
+    found = cloud.describe_images(region, Owners=["self"], Filters=filters)
+    return found[0] if found else {}
+
+
+def _snapshots_of(cloud: Cloud, region: str, image: str) -> set[str]:
+    said = _described(cloud, region, image)
+    mapped = (m.get("Ebs", {}) for m in said.get("BlockDeviceMappings", []))
+    words = f"Created by CreateImage(*) for {image}*"
+    described = cloud.pages(
+        region,
+        "describe_snapshots",
+        "Snapshots",
+        OwnerIds=["self"],
+        Filters=[{"Name": "description", "Values": [words]}],
+    )
+    return {
+        *(ebs["SnapshotId"] for ebs in mapped if ebs.get("SnapshotId")),
+        *(snapshot["SnapshotId"] for snapshot in described),
+    }
+
+
+def _delete_snapshot(
+    cloud: Cloud, region: str, snapshot: str, patience: Patience
 ) -> None:
-    """Deregister an image and delete its snapshots; gone already is as good."""
-    _unless_gone(cloud, region, "deregister_image", ImageId=image)
-    for snapshot in snapshots:
-        _unless_gone(cloud, region, "delete_snapshot", SnapshotId=snapshot)
+    """Delete a snapshot; EC2 may hold it in use for a while after its image is gone."""
+
+    def deleted() -> bool:
+        try:
+            _unless_gone(cloud, region, "delete_snapshot", SnapshotId=snapshot)
+        except AwsError as error:
+            if error.code != "InvalidSnapshot.InUse":
+                raise
+            return False
+        return True
+
+    patience.wait(deleted, f"{snapshot} is not in use any more")
 
 
 def _unless_gone(cloud: Cloud, region: str, method: str, **arguments: Any) -> None:

@@ -87,6 +87,7 @@ def test_after_a_kill_up_cleans_what_lies_about(clone: Path) -> None:
     old = set(labelled(before))
     assert len(old) == 3
     os.kill(server_of(before), signal.SIGKILL)
+    eventually(lambda: not state.load_server(before.dir), "the server's end")
     with pytest.raises(UsageError, match="not up"):
         control.running(SETTINGS, clone)
     after = bring_up(clone, SETTINGS)

@@ -141,6 +141,32 @@ def test_an_unknown_refusal_is_told_as_ec2_told_it() -> None:
     assert (error.what, error.mend) == ("Odd things happen", ANY_MEND)
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "refused_it"),
+    [
+        ("UnauthorizedOperation", 403, True),
+        ("InstanceLimitExceeded", 400, True),
+        ("InsufficientInstanceCapacity", 500, True),  # nothing was launched
+        ("InternalError", 500, False),
+        ("RequestLimitExceeded", 503, False),
+        ("Unavailable", 503, False),
+    ],
+)
+def test_it_is_told_whether_aws_may_have_acted(
+    code: str, status: int, refused_it: bool
+) -> None:
+    cloud = connect()
+    with Stubber(cloud.client("ec2", REGION)) as stub:
+        stub.add_client_error("describe_vpcs", code, "no", http_status_code=status)
+        assert refused(cloud).refused is refused_it
+
+
+def test_an_answer_that_never_came_is_no_refusal(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    assert refused(connect()).refused is False
+
+
 def test_a_refusal_while_paging_is_translated_too() -> None:
     cloud = connect()
     with Stubber(cloud.client("ec2", REGION)) as stub:
@@ -236,6 +262,48 @@ def test_another_endpoint_is_called_by_its_url(monkeypatch: Patch) -> None:
     assert connect().endpoint == "http://127.0.0.1:4566"
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://x.amazonaws.com.evil.example")
     assert connect().endpoint.endswith("evil.example")
+
+
+@pytest.mark.parametrize("region", [REGION, "us-gov-west-1", "cn-north-1"])
+def test_the_dual_stack_endpoint_is_that_of_aws_too(
+    monkeypatch: Patch, region: str
+) -> None:
+    monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    assert connect().endpoint == "aws"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://ec2.api.aws.evil.example")
+    assert connect().endpoint.endswith("evil.example")
+
+
+def test_an_older_program_is_given_the_credentials_that_were_found(
+    monkeypatch: Patch, tmp_path: Path
+) -> None:
+    assert connect().credentials_environment() == {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+    }
+    path = tmp_path / "credentials"
+    path.write_text(
+        "[mine]\naws_access_key_id = a\naws_secret_access_key = b\n"
+        "aws_session_token = c\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    assert connect().credentials_environment() == {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_SESSION_TOKEN": "c",
+    }
+
+
+def test_without_credentials_there_are_none_to_give(monkeypatch: Patch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(AwsError) as caught:
+        connect().credentials_environment()
+    assert caught.value.mend == LOCAL_MENDS["NoCredentialsError"]
 
 
 @pytest.mark.parametrize("region", ["us-west-2", "cn-north-1", "us-gov-west-1"])

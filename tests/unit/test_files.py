@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from annexkit.files import FileError, write_beside
+from annexkit.files import FileError, make_folder, require_room, write_beside
 
 
 def failing(number: int) -> Callable[..., Any]:
@@ -101,3 +101,26 @@ def test_text_that_has_no_bytes_leaves_no_stray_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="surrogates"):
         write_beside(tmp_path / "x", "\ud800")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_made_with_those_above_it_and_once(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    assert make_folder(folder) == make_folder(folder) == folder
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_in_place_of_a_folder_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FileError, match="could not be made") as caught:
+        make_folder(tmp_path / name)
+    assert caught.value.where == str(tmp_path / name)
+    assert caught.value.mend
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_disk_with_too_little_room_is_told_with_both_sizes(tmp_path: Path) -> None:
+    require_room(tmp_path, 1)
+    with pytest.raises(FileError, match=f"{2**50} KiB are needed") as caught:
+        require_room(tmp_path, 2**60)
+    assert caught.value.mend

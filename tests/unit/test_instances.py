@@ -257,6 +257,92 @@ def test_the_end_is_waited_for_and_has_a_deadline(
     assert clock.slept == before
 
 
+def end(cloud: Cloud, clock: FakeClock, ids: list[str], timeout: float = 120) -> None:
+    instances.end_launch(
+        cloud, REGION, ids, "token", timeout=timeout, poll=5, clock=clock
+    )
+
+
+def shown(*states: str) -> dict[str, Any]:
+    said = [
+        {"InstanceId": f"i-{n:017x}", "State": {"Name": state}}
+        for n, state in enumerate(states)
+    ]
+    return {"Reservations": [{"Instances": said}] if said else []}
+
+
+def ids_of(count: int) -> list[str]:
+    return [f"i-{n:017x}" for n in range(count)]
+
+
+def stub_launch(stub: Stubber, looks: list[dict[str, Any]], name: str) -> None:
+    """Answer each look; one that shows something alive is followed by its end."""
+    for look in looks:
+        values = ["token"] if name == "client-token" else ids_of(2)
+        asked = {"Filters": [{"Name": name, "Values": values}]}
+        stub.add_response("describe_instances", look, asked)
+        alive = [
+            i["InstanceId"]
+            for r in look["Reservations"]
+            for i in r["Instances"]
+            if i["State"]["Name"] not in instances.ENDED
+        ]
+        if alive:
+            stub.add_response("terminate_instances", {}, {"InstanceIds": alive})
+
+
+def test_a_launch_is_ended_and_seen_to_end(
+    cloud: Cloud, launch: Launch, clock: FakeClock
+) -> None:
+    ids = instances.run(cloud, launch)
+    end(cloud, clock, ids)
+    assert {described(cloud, i)["State"]["Name"] for i in ids} == {"terminated"}
+    assert clock.slept == 5
+
+
+@pytest.mark.parametrize("hidden", [shown(), shown("pending"), shown("terminated")])
+def test_an_instance_that_ec2_does_not_show_yet_does_not_count_as_ended(
+    cloud: Cloud, clock: FakeClock, hidden: dict[str, Any]
+) -> None:
+    looks = [hidden, shown("pending", "pending"), shown("terminated", "shutting-down")]
+    with Stubber(cloud.client("ec2", REGION)) as stub:
+        stub_launch(stub, looks, "instance-id")
+        end(cloud, clock, ids_of(2))
+        stub.assert_no_pending_responses()
+    assert clock.slept == 10
+
+
+def test_a_launch_whose_answer_was_lost_is_looked_for_by_its_token(
+    cloud: Cloud, clock: FakeClock
+) -> None:
+    looks = [shown(), shown("running", "pending"), shown("terminated", "terminated")]
+    with Stubber(cloud.client("ec2", REGION)) as stub:
+        stub_launch(stub, looks, "client-token")
+        end(cloud, clock, [])
+        stub.assert_no_pending_responses()
+    assert clock.slept == 10
+
+
+def test_what_never_shows_is_given_up_after_a_minute_and_not_before(
+    cloud: Cloud, clock: FakeClock
+) -> None:
+    with Stubber(cloud.client("ec2", REGION)) as stub:
+        stub_launch(stub, [shown()] * 13, "client-token")
+        end(cloud, clock, [])
+        stub.assert_no_pending_responses()
+    assert clock.slept == instances.SETTLE == 60
+
+
+def test_a_launch_that_will_not_end_has_a_deadline(
+    cloud: Cloud, clock: FakeClock
+) -> None:
+    with Stubber(cloud.client("ec2", REGION)) as stub:
+        stub_launch(stub, [shown("running", "running")] * 3, "instance-id")
+        with pytest.raises(Deadline, match="client token token") as caught:
+            end(cloud, clock, ids_of(2), timeout=10)
+    assert caught.value.mend == "invoke reap"
+
+
 def test_tags_are_written_and_read_the_way_ec2_has_them() -> None:
     tags = {"b": "2", "a": "1"}
     assert as_tags(tags) == [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]

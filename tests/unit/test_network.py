@@ -50,14 +50,21 @@ def check_ip(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 
 
 def group(cloud: Cloud, *sources: str, name: str = "annexkit-x") -> str:
-    return network.create_ssh_group(
+    made = network.create_group(
         cloud,
         REGION,
         name=name,
         vpc=network.vpc_of(cloud, REGION, ""),
-        sources=sources,
         tags={"annexkit:build": "b"},
     )
+    if sources:
+        network.allow_ssh(cloud, REGION, made, sources, poll=1, clock=FakeClock())
+    return made
+
+
+def rules(cloud: Cloud, group_id: str) -> Any:
+    said = cloud.call(REGION, "describe_security_groups", GroupIds=[group_id])
+    return said["SecurityGroups"][0]["IpPermissions"]
 
 
 def test_given_networks_are_taken_in_their_plain_form() -> None:
@@ -66,6 +73,11 @@ def test_given_networks_are_taken_in_their_plain_form() -> None:
         "192.0.2.0/24",
         "2001:db8::/64",
     )
+
+
+def test_networks_that_come_to_the_same_are_named_once() -> None:
+    given = ["192.0.2.7", "192.0.2.9/24", "192.0.2.7/32", "192.0.2.8/24"]
+    assert network.ssh_sources(given) == ("192.0.2.7/32", "192.0.2.0/24")
 
 
 @pytest.mark.parametrize("cidr", ["", "home", "192.0.2.0/33", "192.0.2.300", "::g"])
@@ -149,6 +161,52 @@ def test_a_group_lets_the_sources_in_by_ssh_and_nothing_else(cloud: Cloud) -> No
     }
     assert [r["CidrIpv6"] for r in rule["Ipv6Ranges"]] == ["2001:db8::/64"]
     assert from_tags(said["Tags"]) == {"annexkit:build": "b"}
+
+
+def test_a_group_lets_nobody_in_before_it_is_told_whom(cloud: Cloud) -> None:
+    made = group(cloud)
+    assert rules(cloud, made) == []
+
+
+def test_sources_that_are_let_in_already_are_no_error(
+    cloud: Cloud, clock: FakeClock
+) -> None:
+    made = group(cloud, "192.0.2.7/32")
+    network.allow_ssh(cloud, REGION, made, ["192.0.2.7/32"], poll=1, clock=clock)
+    assert len(rules(cloud, made)) == 1
+    assert clock.slept == 0
+
+
+def allow_stubbed(cloud: Cloud, clock: FakeClock, codes: list[str]) -> None:
+    with Stubber(cloud.client("ec2", REGION)) as stub:
+        for code in codes:
+            if code:
+                stub.add_client_error("authorize_security_group_ingress", code, "no")
+            else:
+                stub.add_response("authorize_security_group_ingress", {})
+        network.allow_ssh(cloud, REGION, "sg-1", ["192.0.2.7/32"], poll=5, clock=clock)
+        stub.assert_no_pending_responses()
+
+
+def test_a_group_that_ec2_does_not_show_yet_is_tried_again(
+    cloud: Cloud, clock: FakeClock
+) -> None:
+    allow_stubbed(cloud, clock, ["InvalidGroup.NotFound", "InvalidGroup.NotFound", ""])
+    assert clock.slept == 10
+
+
+def test_a_group_that_never_shows_ends_in_a_deadline(
+    cloud: Cloud, clock: FakeClock
+) -> None:
+    with pytest.raises(Deadline, match="sg-1"):
+        allow_stubbed(cloud, clock, ["InvalidGroup.NotFound"] * 13)
+    assert clock.slept == 60
+
+
+def test_a_refusal_to_let_in_is_not_tried_again(cloud: Cloud, clock: FakeClock) -> None:
+    with pytest.raises(AwsError, match="UnauthorizedOperation"):
+        allow_stubbed(cloud, clock, ["UnauthorizedOperation"])
+    assert clock.slept == 0
 
 
 def test_a_second_group_of_the_same_name_is_refused(cloud: Cloud) -> None:

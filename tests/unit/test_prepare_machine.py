@@ -36,7 +36,7 @@ def test_a_set_that_is_none_is_refused(tmp_path: Path) -> None:
     done = prepare(tmp_path, "everything")
     assert done.exit_code == 2
     assert "unknown set 'everything'" in done.stderr
-    assert "mend: one of: python lint machine" in done.stderr
+    assert "mend: one of: python tool lint machine" in done.stderr
 
 
 def test_another_system_than_linux_is_told_what_to_use(tmp_path: Path) -> None:
@@ -63,21 +63,26 @@ def test_when_nothing_is_missing_nothing_is_done(tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "missing", "not_wanted"),
+    [("lint", "shfmt", "podman"), ("tool", "packer", "shfmt")],
+)
 def test_a_missing_package_without_root_is_named_with_the_command(
-    tmp_path: Path,
+    tmp_path: Path, name: str, missing: str, not_wanted: str
 ) -> None:
     program(tmp_path, "id", "echo 1000")
     program(tmp_path, "apt-get", "echo called >&2; exit 1")
-    # A PATH without shfmt: only what the script itself needs.
-    for name in ("uname", "tail", "df", "sh"):
+    # A PATH without the tools: only what the script itself needs.
+    for needed in ("uname", "tail", "df", "sh"):
         for folder in ("/usr/bin", "/bin"):
-            if Path(folder, name).exists():
-                (tmp_path / name).symlink_to(Path(folder, name))
+            if Path(folder, needed).exists():
+                (tmp_path / needed).symlink_to(Path(folder, needed))
                 break
-    done = run("/bin/bash", SCRIPT, "lint", check=False, env={"PATH": str(tmp_path)})
+    done = run("/bin/bash", SCRIPT, name, check=False, env={"PATH": str(tmp_path)})
     if "the set-up knows Debian only" in done.stderr:
         pytest.skip("not a Debian")
     assert done.exit_code == 2
-    assert "shfmt" in done.stderr
+    assert missing in done.stderr
+    assert not_wanted not in done.stderr
     assert "mend: sudo apt-get install --yes" in done.stderr
     assert "called" not in done.stderr

@@ -203,3 +203,17 @@ def test_folders_follow_the_xdg_specification(
     assert Settings().state == tmp_path / "elsewhere/annexkit"
     assert Settings(state_dir="~/mine").state == tmp_path / "mine"
     assert Settings(cache_dir="here").cache == Path("here")
+
+
+@pytest.mark.parametrize("config", [None, "debian13", 5, ["bake"]])
+def test_settings_that_are_no_section_are_refused(config: Any) -> None:
+    with pytest.raises(UsageError, match="no section") as caught:
+        load(config)
+    assert caught.value.mend
+
+
+def test_a_wrong_value_is_shown_with_the_variable_that_may_hold_it() -> None:
+    [(where, what, mend)] = findings({"bake": {"regions": "us-east-1, here"}})
+    assert where == "annexkit.bake.regions.1"
+    assert what == "'here' is not a region: us-west-2"
+    assert mend.endswith(" INVOKE_ANNEXKIT_BAKE_REGIONS")

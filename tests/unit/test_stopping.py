@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM become an exception, so that clean-up code runs."""
+"""SIGINT, SIGTERM and SIGHUP become an exception, so that clean-up code runs."""
 
 from __future__ import annotations
 
@@ -44,6 +44,21 @@ def test_the_handlers_of_before_are_back_afterwards() -> None:
     assert [signal.getsignal(number) for number in STOPS] == before
 
 
+def test_a_closed_terminal_stops_the_work_too() -> None:
+    assert set(STOPS) == {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+def test_what_is_ignored_stays_ignored_as_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_outside_the_main_thread_nothing_changes() -> None:
     before = [signal.getsignal(number) for number in STOPS]
     seen: list[object] = []
@@ -56,3 +71,12 @@ def test_outside_the_main_thread_nothing_changes() -> None:
     thread.start()
     thread.join()
     assert seen == before
+
+
+def test_what_takes_any_error_for_a_broken_connection_does_not_hold_it_up() -> None:
+    with pytest.raises(Interrupted, match="SIGTERM"), stoppable():
+        while True:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            except Exception:  # as botocore does before it tries again
+                continue

@@ -44,7 +44,8 @@ def test_the_version_is_read_out_of_what_packer_says(
 def test_an_unreadable_version_is_shown(said: str) -> None:
     with pytest.raises(UsageError, match=f"it said '{said or 'nothing'}'") as caught:
         parse_version(said)
-    assert "install Packer" in caught.value.mend
+    assert "apt-get install packer" in caught.value.mend
+    assert "install 1.7 or newer" in caught.value.mend
 
 
 def test_each_dialect_states_the_versions_it_is_for() -> None:

@@ -93,6 +93,16 @@ def when(text: str, act: Callable[[], object]) -> Callable[[Event], None]:
     return on_event
 
 
+def ended_by_itself(log: Path) -> bool:
+    """Packer was not killed: it said its last words, after its clean-up.
+
+    The signal reaches the step's own program, too; when that dies first, Packer takes
+    it for a failed step.
+    """
+    last = log.read_text().splitlines()[-1]
+    return "Cleanly cancelled builds" in last or "no artifacts were created" in last
+
+
 @contextlib.contextmanager
 def gone_afterwards() -> Iterator[Callable[[int, int], None]]:
     """Check that the Packer that was started is no more, with all of its group."""
@@ -141,7 +151,7 @@ def test_a_good_template_is_valid_and_needs_no_init(folder: Path) -> None:
         packer.init(found, folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_us_ends_packer_and_its_steps(
     folder: Path, number: signal.Signals
 ) -> None:
@@ -149,13 +159,11 @@ def test_a_signal_to_us_ends_packer_and_its_steps(
     act = when("begun", lambda: os.kill(os.getpid(), number))
     with (
         gone_afterwards() as started,
-        stoppable(),
         pytest.raises(Interrupted, match=number.name),
+        stoppable(),
     ):
         build(folder, on_event=act, started=started, grace=20)
-    log = (folder / "log").read_text()
-    assert "Cancelling build after receiving terminated" in log
-    assert "Cleanly cancelled builds" in log, "it was not killed, it cleaned up"
+    assert ended_by_itself(folder / "log")
 
 
 def test_another_thread_can_stop_it(folder: Path) -> None:
@@ -193,7 +201,7 @@ def test_a_callback_that_breaks_still_lets_packer_clean_up(folder: Path) -> None
 
     with gone_afterwards() as started, pytest.raises(ZeroDivisionError):
         build(folder, on_event=broken, started=started, grace=20)
-    assert "Cleanly cancelled builds" in (folder / "log").read_text()
+    assert ended_by_itself(folder / "log")
 
 
 def test_when_we_are_killed_packer_cancels_cleans_up_and_ends(folder: Path) -> None:
@@ -232,12 +240,12 @@ def test_reap_can_end_it_by_pid_and_start_time(folder: Path) -> None:
             target=processes.end_group, args=(pid, start_time), kwargs={"grace": 20}
         ).start()
 
-    error = failure(
+    failure(
         folder,
         on_event=when("begun", reap),
         started=lambda pid, start_time: known.append((pid, start_time)),
     )
-    assert "terminated" in str(error)
+    assert ended_by_itself(folder / "log")
 
 
 def test_credentials_reach_packer_and_its_debug_log_does_not_reach_us(

@@ -66,6 +66,15 @@ def test_an_address_that_is_no_network_is_refused() -> None:
         run_variables(run_values(ssh_cidrs=("10.0.0.1/8",)), NEW)
 
 
+def test_the_old_packer_cannot_open_its_group_to_ipv6() -> None:
+    both = ("192.0.2.7/32", "2001:db8::/64")
+    with pytest.raises(UsageError, match="2001:db8::/64") as caught:
+        run_variables(run_values(ssh_cidrs=both), OLD)
+    assert caught.value.where == "bake.ssh_cidrs"
+    assert caught.value.mend
+    assert "2001:db8::/64" in run_variables(run_values(ssh_cidrs=both), NEW)
+
+
 def test_what_ec2_does_not_take_is_refused_before_packer_runs() -> None:
     with pytest.raises(UsageError, match="has 16385 bytes, EC2 takes 16384"):
         run_variables(run_values(user_data="x" * 16_383 + "é"), OLD)

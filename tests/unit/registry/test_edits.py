@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from annexkit.registry import Channels, Registry, State
 from annexkit.registry.edits import (
+    EditError,
     find_equal,
     promote,
     put_build,
@@ -113,7 +114,7 @@ def test_what_is_unusable_cannot_become_a_candidate(state: State) -> None:
 
 def test_a_proof_makes_a_build_ready_and_clears_the_reason() -> None:
     registry = with_builds(A, state=State.PENDING)
-    set_failed(registry, IMAGE, A, REGION, "no route")
+    registry.images[IMAGE].builds[A].regions[REGION].reason = "not yet"
     prove(registry, A)
     there = registry.images[IMAGE].builds[A].regions[REGION]
     assert (there.state, there.verified_at, there.boot_seconds, there.reason) == (
@@ -124,6 +125,24 @@ def test_a_proof_makes_a_build_ready_and_clears_the_reason() -> None:
     )
     elsewhere = registry.images[IMAGE].builds[A].regions[EAST]
     assert elsewhere.state is State.PENDING
+
+
+def test_a_proof_of_what_is_ready_renews_its_date() -> None:
+    registry = with_builds(A, state=State.READY)
+    later = NOON + timedelta(hours=1)
+    set_proved(registry, IMAGE, A, REGION, at=later, boot_seconds=None)
+    assert registry.images[IMAGE].builds[A].regions[REGION].verified_at == later
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.SKIPPED, State.RETIRED])
+def test_a_proof_does_not_revive_what_somebody_retired_meanwhile(state: State) -> None:
+    registry = with_builds(A, state=state)
+    registry.images[IMAGE].builds[A].regions[REGION].reason = "reaped"
+    before = dump(registry)
+    with pytest.raises(EditError, match=f"became {state} in {REGION}.*reaped") as told:
+        prove(registry, A)
+    assert told.value.mend == "invoke bake"
+    assert dump(registry) == before
 
 
 @pytest.mark.parametrize(
@@ -249,7 +268,7 @@ def take_step(registry: Registry, step: str, one: str, region: str) -> bool:
             set_failed(registry, IMAGE, one, region, "x")
         else:
             set_retired(registry, IMAGE, one, region, "x")
-    except ValueError:
+    except (EditError, ValueError):
         return False
     return True
 

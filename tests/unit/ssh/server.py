@@ -110,10 +110,14 @@ def running(*kinds: str, **options: object) -> Iterator[Server]:
     server = Server(keys, **options)  # type: ignore[arg-type]
     server.listener.bind(("127.0.0.1", 0))
     server.listener.listen(64)
-    threading.Thread(target=server.serve, daemon=True).start()
+    serving = threading.Thread(target=server.serve, daemon=True)
+    serving.start()
     try:
         yield server
     finally:
+        # Wake and end the thread before the socket's number is free for another one.
+        server.listener.shutdown(socket.SHUT_RDWR)
+        serving.join()
         server.listener.close()
         for opened in server.opened:
             opened.close()

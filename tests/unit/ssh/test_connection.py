@@ -82,6 +82,7 @@ def test_a_command_that_does_not_read_its_input_is_no_error(
     connection: ssh.Connection, server: Server
 ) -> None:
     def deaf(channel: paramiko.Channel, command: str) -> None:
+        channel.recv(1)
         channel.send_exit_status(0)
 
     server.command = deaf

@@ -181,10 +181,12 @@ def test_a_server_that_is_no_ssh_server_is_told_apart() -> None:
                 with sock:
                     sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-        threading.Thread(target=serve, daemon=True).start()
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
         error = failure(None, port=listener.getsockname()[1], timeout=1)
-        assert "no SSH server" in error.what or "closed" in error.what
         listener.shutdown(socket.SHUT_RDWR)
+        serving.join()
+    assert "no SSH server" in error.what or "closed" in error.what
 
 
 def test_an_instance_that_is_gone_is_not_waited_for(

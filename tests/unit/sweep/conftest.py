@@ -13,6 +13,7 @@ from annexkit.instances import as_tags
 from tests.unit.helpers import BUILD, REGION
 
 Make = Callable[..., str]
+NAME = f"annexkit-debian13-x86_64-{BUILD}"
 OURS = {tags.BUILD: BUILD, tags.EXPIRES: "1700000000"}
 
 
@@ -24,9 +25,7 @@ def make(cloud: Cloud) -> Make:
         said = cloud.call(region, "register_image", Name=name, RootDeviceName="/dev/a")
         return str(said["ImageId"])
 
-    def make(
-        kind: str, name: str = "annexkit-x", region: str = REGION, **own: str
-    ) -> str:
+    def make(kind: str, name: str = NAME, region: str = REGION, **own: str) -> str:
         specification = [{"ResourceType": kind, "Tags": as_tags(own)}] if own else []
         given: dict[str, Any] = {"TagSpecifications": specification}
         if kind == "image":

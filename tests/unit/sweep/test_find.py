@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from botocore.stub import Stubber
@@ -14,7 +15,7 @@ from annexkit.instances import as_tags
 from annexkit.sweep import find
 from annexkit.sweep.find import Thing, find_things
 from tests.unit.helpers import BUILD, REGION
-from tests.unit.sweep.conftest import OURS, Make
+from tests.unit.sweep.conftest import NAME, OURS, Make
 
 KINDS = ("instance", "image", "volume", "snapshot", "key-pair", "security-group")
 
@@ -45,12 +46,34 @@ def test_what_carries_our_tags_is_found_with_what_is_known_of_it(
 def test_what_only_carries_our_name_is_found_where_packer_cannot_tag_at_once(
     cloud: Cloud, make: Make, kind: str
 ) -> None:
-    make(kind, "annexkit-debian13-x")
+    make(kind, NAME)
     thing = found(cloud)[kind]
-    assert (thing.name, thing.tags, thing.build) == ("annexkit-debian13-x", {}, "")
+    assert (thing.name, thing.tags, thing.build) == (NAME, {}, "")
 
 
-@pytest.mark.parametrize("name", ["annexkits-own", "my-annexkit-x", "ANNEXKIT-X"])
+@pytest.mark.parametrize(
+    "name", [f"annexkit-{BUILD}", f"annexkit-{BUILD}-prove-1", f"annexkit-a-b-{BUILD}"]
+)
+def test_a_build_id_stands_anywhere_after_the_prefix(
+    cloud: Cloud, make: Make, name: str
+) -> None:
+    make("key-pair", name)
+    assert found(cloud)["key-pair"].name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "annexkit-x",  # the prefix alone could be anybody's
+        "annexkit-debian13-x86_64-golden",
+        f"annexkits-{BUILD}",
+        f"my-annexkit-{BUILD}",
+        f"ANNEXKIT-{BUILD}",
+        f"annexkit-{BUILD}0",
+        f"annexkit-9{BUILD}",
+        f"annexkit-{BUILD[:-1]}",
+    ],
+)
 def test_what_belongs_to_others_is_not_found(
     cloud: Cloud, make: Make, name: str
 ) -> None:
@@ -83,6 +106,43 @@ def test_an_ended_instance_is_no_thing_any_more(cloud: Cloud, make: Make) -> Non
     assert found(cloud) == {}
 
 
+@pytest.mark.parametrize(
+    ("state", "kinds"),
+    [
+        ("running", ["instance", "security-group"]),
+        ("shutting-down", ["security-group"]),
+    ],
+)
+def test_an_instance_leads_to_packers_group_until_it_has_ended(
+    cloud: Cloud, state: str, kinds: list[str]
+) -> None:
+    said = {
+        "InstanceId": "i-00000000000000001",
+        "State": {"Name": state},
+        "Tags": as_tags(OURS),
+        "SecurityGroups": [
+            {"GroupId": "sg-1", "GroupName": "packer_5f3a"},
+            {"GroupId": "sg-2", "GroupName": "default"},
+        ],
+    }
+    asked: list[str] = []
+
+    def states(params: dict[str, Any], **_: object) -> None:
+        asked.extend(params["Filters"][1]["Values"])
+
+    client = cloud.client("ec2", REGION)
+    client.meta.events.register("provide-client-params.ec2.DescribeInstances", states)
+    with Stubber(client) as stub:
+        stub.add_response(
+            "describe_instances", {"Reservations": [{"Instances": [said]}]}
+        )
+        things = list(find._instances(cloud, REGION))
+    assert [thing.kind for thing in things] == kinds
+    assert things[-1].id == "sg-1"
+    assert things[-1].build == BUILD
+    assert state in asked
+
+
 def test_a_volume_in_use_goes_with_its_instance_and_is_not_named(
     cloud: Cloud, make: Make
 ) -> None:
@@ -95,7 +155,7 @@ def test_a_volume_in_use_goes_with_its_instance_and_is_not_named(
 
 def test_a_snapshot_of_an_image_is_a_part_of_it(cloud: Cloud, make: Make) -> None:
     instance = make("instance")
-    cloud.call(REGION, "create_image", InstanceId=instance, Name="annexkit-debian13-x")
+    cloud.call(REGION, "create_image", InstanceId=instance, Name=NAME)
     [image] = find_things(cloud, REGION, "annexkit")
     [part] = image.parts
     cloud.call(REGION, "create_tags", Resources=[part], Tags=as_tags(OURS))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +11,9 @@ from botocore.stub import Stubber
 
 from annexkit.aws import Cloud
 from annexkit.sweep.find import Thing, find_things
-from annexkit.sweep.take import Taken, delete_image, take
+from annexkit.sweep.take import Patience, Taken, delete_image, take
 from tests.unit.helpers import REGION, FakeClock
-from tests.unit.sweep.conftest import OURS, Make
+from tests.unit.sweep.conftest import NAME, OURS, Make
 
 KINDS = ("instance", "image", "volume", "snapshot", "key-pair", "security-group")
 
@@ -49,7 +51,7 @@ def test_an_image_takes_its_snapshots_along(
     cloud: Cloud, clock: FakeClock, make: Make
 ) -> None:
     instance = make("instance")
-    cloud.call(REGION, "create_image", InstanceId=instance, Name="annexkit-debian13-x")
+    cloud.call(REGION, "create_image", InstanceId=instance, Name=NAME)
     [image] = ours(cloud)
     assert image.parts
     [taken] = do(cloud, clock, [image])
@@ -104,11 +106,130 @@ def test_an_instance_that_never_ends_is_reported_with_its_deadline(
     assert clock.slept == 30
 
 
-def test_a_snapshot_that_is_still_used_is_an_error(cloud: Cloud) -> None:
+IMAGE = Thing("image", "ami-1", REGION, parts=("snap-1",))
+PENDING = replace(IMAGE, state="pending", parts=())
+
+
+class Answers:
+    """What EC2 says, in order; each call must come."""
+
+    def __init__(self, stub: Stubber) -> None:
+        self.stub = stub
+
+    def image(self, state: str, *snapshots: str) -> None:
+        mappings = [{"Ebs": {"SnapshotId": snapshot}} for snapshot in snapshots]
+        said = {"ImageId": "ami-1", "State": state, "BlockDeviceMappings": mappings}
+        self.stub.add_response("describe_images", {"Images": [said] if state else []})
+
+    def described(self, *snapshots: str) -> None:
+        """Snapshots of the image by their description; anything else stays."""
+        self.stub.add_response(
+            "describe_snapshots",
+            {"Snapshots": [{"SnapshotId": snapshot} for snapshot in snapshots]},
+            {
+                "OwnerIds": ["self"],
+                "Filters": [
+                    {
+                        "Name": "description",
+                        "Values": ["Created by CreateImage(*) for ami-1*"],
+                    }
+                ],
+            },
+        )
+
+    def deregistered(self, code: str = "") -> None:
+        self._done("deregister_image", code, {"ImageId": "ami-1"})
+
+    def deleted(self, snapshot: str, code: str = "") -> None:
+        self._done("delete_snapshot", code, {"SnapshotId": snapshot})
+
+    def _done(self, method: str, code: str, asked: dict[str, Any]) -> None:
+        if code:
+            self.stub.add_client_error(method, code, "no", expected_params=asked)
+        else:
+            self.stub.add_response(method, {}, asked)
+
+
+@pytest.fixture
+def ec2(cloud: Cloud) -> Iterator[Answers]:
     with Stubber(cloud.client("ec2", REGION)) as stub:
-        stub.add_client_error("deregister_image", "InvalidAMIID.Unavailable", "gone")
-        stub.add_client_error("delete_snapshot", "InvalidSnapshot.NotFound", "gone")
-        stub.add_client_error("delete_snapshot", "InvalidSnapshot.InUse", "used")
-        with pytest.raises(Exception, match=r"InvalidSnapshot\.InUse"):
-            delete_image(cloud, REGION, "ami-1", ["snap-1", "snap-2"])
+        yield Answers(stub)
         stub.assert_no_pending_responses()
+
+
+def test_an_image_that_is_gone_leaves_snapshots_that_may_be_gone_too(
+    cloud: Cloud, clock: FakeClock, ec2: Answers
+) -> None:
+    ec2.image("")
+    ec2.described()
+    ec2.deregistered("InvalidAMIID.Unavailable")
+    ec2.deleted("snap-1", "InvalidSnapshot.NotFound")
+    delete_image(cloud, IMAGE, Patience(30, 5, clock))
+    assert clock.slept == 0
+
+
+def test_a_snapshot_that_is_still_used_is_tried_again(
+    cloud: Cloud, clock: FakeClock, ec2: Answers
+) -> None:
+    ec2.image("available", "snap-1")
+    ec2.described("snap-1")
+    ec2.deregistered()
+    ec2.deleted("snap-1", "InvalidSnapshot.InUse")
+    ec2.deleted("snap-1", "InvalidSnapshot.InUse")
+    ec2.deleted("snap-1")
+    delete_image(cloud, IMAGE, Patience(30, 5, clock))
+    assert clock.slept == 10
+
+
+def test_a_snapshot_that_stays_used_ends_in_a_deadline(
+    cloud: Cloud, clock: FakeClock, ec2: Answers
+) -> None:
+    for _ in range(3):
+        ec2.deleted("snap-1", "InvalidSnapshot.InUse")
+    thing = Thing("snapshot", "snap-1", REGION)
+    [taken] = take(cloud, [thing], timeout=10, poll=5, clock=clock)
+    assert "snap-1 is not in use any more" in taken.error
+    assert clock.slept == 10
+
+
+def test_another_refusal_of_a_snapshot_is_not_tried_again(
+    cloud: Cloud, clock: FakeClock, ec2: Answers
+) -> None:
+    ec2.deleted("snap-1", "UnauthorizedOperation")
+    [taken] = do(cloud, clock, [Thing("snapshot", "snap-1", REGION)])
+    assert "UnauthorizedOperation" in taken.error
+    assert clock.slept == 0
+
+
+def test_an_image_in_the_making_is_waited_for_so_that_its_snapshot_goes_too(
+    cloud: Cloud, clock: FakeClock, ec2: Answers
+) -> None:
+    ec2.image("pending")
+    ec2.image("pending")
+    ec2.image("available", "snap-2")
+    ec2.image("available", "snap-2")
+    ec2.described()
+    ec2.deregistered()
+    ec2.deleted("snap-2")
+    assert do(cloud, clock, [PENDING]) == [Taken(PENDING)]
+    assert clock.slept == 10
+
+
+def test_an_image_that_never_is_made_stays_with_its_deadline(
+    cloud: Cloud, clock: FakeClock, ec2: Answers
+) -> None:
+    for _ in range(7):
+        ec2.image("pending")
+    [taken] = do(cloud, clock, [PENDING])
+    assert "so that all of it can go" in taken.error
+
+
+def test_a_snapshot_that_no_image_names_is_found_by_its_description(
+    cloud: Cloud, clock: FakeClock, ec2: Answers
+) -> None:
+    ec2.image("")  # it failed, or somebody deregistered it while it was made
+    ec2.image("")
+    ec2.described("snap-3")
+    ec2.deregistered("InvalidAMIID.NotFound")
+    ec2.deleted("snap-3")
+    assert do(cloud, clock, [PENDING]) == [Taken(PENDING)]

@@ -161,6 +161,7 @@ class Metadata(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, status: int, text: str) -> None:
         self.send_response(status)
+        self.send_header("Content-Length", str(len(text.encode())))
         self.end_headers()
         self.wfile.write(text.encode())
 
@@ -173,6 +174,7 @@ def metadata(
     handler: type[http.server.BaseHTTPRequestHandler] = Metadata,
 ) -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

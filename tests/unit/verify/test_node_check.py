@@ -129,6 +129,7 @@ FAULTS: list[tuple[str, Fault, str]] = [
     ("units", systemctl("is-enabled?annexkit*", "echo masked; exit 1"), "'masked'"),
     ("hygiene", file("/usr/sbin/policy-rc.d"), "guard: /usr/sbin/policy-rc.d"),
     ("hygiene", file("/etc/condor/a.tar.gz"), "holds secrets"),
+    ("hygiene", file("/etc/condor/.a.tar.gz"), "/etc/condor/.a.tar.gz"),
     ("identity", file("/etc/machine-id", "uninitialized\n"), "uninitialized"),
     ("identity", missing("etc/ssh/ssh_host_ed25519_key.pub"), "0 host keys"),
     (
