@@ -1,0 +1,1 @@
+"""What a person asks for, as sequences of calls to the rooms below."""

@@ -1,0 +1,248 @@
+"""``invoke bake``: from a recipe to a proved, recorded, current AMI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from annexkit import tags
+from annexkit.bake.digest import summary
+from annexkit.errors import (
+    AnnexkitError,
+    Exit,
+    Interrupted,
+    Level,
+    UsageError,
+    raise_on_errors,
+)
+from annexkit.flows import bake_plan, bake_run, prove
+from annexkit.flows.bake_plan import BakePlan
+from annexkit.flows.site import Site
+from annexkit.registry.edits import promote, set_failed, set_proved, set_retired
+from annexkit.settings import split_flag
+
+
+@dataclass(frozen=True)
+class BakeRequest:
+    """What was asked for on the command line; empty means the settings' own."""
+
+    image: str = ""
+    regions: tuple[str, ...] = ()
+    arch: str = ""
+    force: bool = False
+    dry_run: bool = False
+    keep_candidate: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one region ended."""
+
+    region: str
+    what: str
+    detail: Mapping[str, Any]
+    error: AnnexkitError | None = None
+
+
+def bake_regions(site: Site, request: BakeRequest) -> Exit:
+    """Bake in each region; one that fails stops no other and moves no pointer.
+
+    :returns: DONE, FAILED when every region failed, PARTLY when only some did.
+    :raises Interrupted: a person stopped it; the regions done stay done.
+    """
+    bake = site.settings.bake
+    given = ",".join(request.regions) if request.regions else None
+    regions = split_flag(given, bake.regions)
+    if not regions:
+        raise UsageError(
+            "no region to bake in",
+            where="annexkit.bake.regions",
+            mend="invoke bake --region us-west-2, or name one in invoke.yaml",
+        )
+    site.cloud.check_regions(regions)
+    image = bake_plan.read_image(site, request.image or bake.image)
+    arch = image.architecture(request.arch or bake.arch)
+    bake_plan.check_checkout(site.root)
+    site.check_account()
+    outcomes = []
+    for region in regions:
+        try:
+            plan = bake_plan.make_plan(site, image, arch, region)
+            outcomes.append(_bake_one(site, plan, request))
+        except Interrupted:
+            raise
+        except AnnexkitError as error:
+            outcomes.append(Outcome(region, "failed", {"error": str(error)}, error))
+            site.console.error(error)
+    return _report(site, outcomes)
+
+
+def _bake_one(site: Site, plan: BakePlan, request: BakeRequest) -> Outcome:
+    for finding in plan.findings:
+        if finding.level is not Level.ERROR:
+            site.console.finding(finding)
+    raise_on_errors(plan.findings)
+    equal = plan.equal
+    if equal and not equal.stands:
+        site.console.step(f"{equal.there.ami} of build {equal.build_id} is gone")
+    elif equal and not request.force:
+        return _from_equal(site, plan, request)
+    if plan.changed:
+        site.console.step(f"changed: {', '.join(plan.changed)}")
+    if request.dry_run:
+        return _rehearsed(site, plan)
+    if equal and not equal.stands:
+        site.registry.update(
+            partial(
+                set_retired,
+                image=plan.image.name,
+                build_id=equal.build_id,
+                region=plan.region,
+                reason="its AMI is gone from EC2",
+            )
+        )
+    ami = bake_run.bake(site, plan)
+    return _prove(site, plan, plan.build_id, ami, request)
+
+
+def _from_equal(site: Site, plan: BakePlan, request: BakeRequest) -> Outcome:
+    """Finish what an earlier run of equal digest left undone, or say it is done."""
+    equal = plan.equal
+    assert equal is not None  # noqa: S101 -- the caller looked
+    proof = {
+        "build": equal.build_id,
+        "ami": equal.there.ami,
+        "digest": plan.digest.value,
+        "parts": summary(plan.digest.parts),
+    }
+    done = equal.there.verified_at is not None
+    ami = bake_run.Ami(equal.there.ami or "", equal.there.snapshot or "")
+    if done and equal.marked and not request.dry_run:
+        _unmark(site, plan.region, ami)  # an earlier run was stopped before it could
+    if done and (equal.current or request.keep_candidate):
+        site.console.step(
+            f"{plan.name}: nothing to do; {equal.there.ami} (build {equal.build_id}) "
+            f"was made from the same input, digest {plan.digest.value[:16]}"
+        )
+        return Outcome(plan.region, "unchanged", proof)
+    if request.dry_run:
+        what = "make current" if done else "prove"
+        site.console.step(f"{plan.name}: would {what} build {equal.build_id}")
+        return Outcome(plan.region, "planned", proof)
+    if done:
+        return _promote(site, plan, equal.build_id, proof)
+    site.console.step(f"{plan.name}: build {equal.build_id} was not proved yet")
+    return _prove(site, plan, equal.build_id, ami, request)
+
+
+def _rehearsed(site: Site, plan: BakePlan) -> Outcome:
+    folder = bake_run.validate(site, plan)
+    shown = (
+        folder.relative_to(site.root) if folder.is_relative_to(site.root) else folder
+    )
+    site.console.step(f"{plan.name}: would bake {bake_plan.ami_name(site, plan)}")
+    site.console.detail(f"base AMI {plan.base.id} ({plan.base.name})")
+    site.console.detail(
+        f"HTCondor {plan.version or 'not checked'}, digest {plan.digest.value[:16]}"
+    )
+    site.console.detail(f"the template lies in {shown}; nothing was changed")
+    return Outcome(plan.region, "planned", bake_plan.as_data(plan))
+
+
+def _prove(
+    site: Site,
+    plan: BakePlan,
+    build_id: str,
+    ami: bake_run.Ami,
+    request: BakeRequest,
+) -> Outcome:
+    name, region = plan.image.name, plan.region
+    build = site.registry.read().images[plan.image.name].builds[build_id]
+    subject = prove.Subject(plan.image, build_id, build, plan.region, ami.id)
+    prove.renew(site, region, (ami.id, ami.snapshot))
+    try:
+        with site.laps.lap("proof"):
+            proof = prove.prove(site, subject)
+    except AnnexkitError as error:
+        if not isinstance(error, prove.ProofError):
+            # It says nothing about the AMI: a quota, the network, our own disk.
+            site.console.step(
+                f"{plan.name}: {ami.id} stays a candidate; the next bake proves it, "
+                "--force bakes anew"
+            )
+            raise
+        site.registry.update(
+            partial(
+                set_failed,
+                image=name,
+                build_id=build_id,
+                region=region,
+                reason=error.what,
+            )
+        )
+        raise prove.ProofError(
+            [*error.findings, prove.kept(ami.id, plan.region)]
+        ) from error
+    site.registry.update(
+        partial(
+            set_proved,
+            image=name,
+            build_id=build_id,
+            region=region,
+            at=proof.at,
+            boot_seconds=proof.boot_seconds,
+        )
+    )
+    detail = {"build": build_id, "ami": ami.id, "boot_seconds": proof.boot_seconds}
+    if request.keep_candidate:
+        _unmark(site, plan.region, ami)
+        site.console.step(f"{plan.name}: {ami.id} is proved and stays a candidate")
+        return Outcome(plan.region, "candidate", detail)
+    outcome = _promote(site, plan, build_id, detail)
+    _unmark(site, plan.region, ami)
+    return outcome
+
+
+def _promote(
+    site: Site, plan: BakePlan, build_id: str, detail: Mapping[str, Any]
+) -> Outcome:
+    site.registry.update(
+        partial(promote, image=plan.image.name, build_id=build_id, region=plan.region)
+    )
+    site.console.step(f"{plan.name}: build {build_id} is current")
+    return Outcome(plan.region, "current", detail)
+
+
+def _unmark(site: Site, region: str, ami: bake_run.Ami) -> None:
+    """Take the expiry off a proved AMI, and strike its journal entries.
+
+    Last, so that a crash before it leaves a registry entry that the reaper respects.
+    """
+    site.cloud.call(
+        region,
+        "delete_tags",
+        Resources=[part for part in (ami.id, ami.snapshot) if part],
+        Tags=[{"Key": tags.EXPIRES}],
+    )
+
+
+def _report(site: Site, outcomes: list[Outcome]) -> Exit:
+    failed = [o for o in outcomes if o.error]
+    site.console.result(
+        {
+            "regions": {o.region: {"result": o.what, **o.detail} for o in outcomes},
+            "seconds": site.laps.rounded(),
+        }
+    )
+    if not site.console.as_json and len(outcomes) > 1:
+        site.console.table(
+            ("region", "result", "ami"),
+            [(o.region, o.what, o.detail.get("ami", "-")) for o in outcomes],
+        )
+    if not failed:
+        return Exit.DONE
+    if len(failed) < len(outcomes):
+        return Exit.PARTLY
+    return failed[0].error.exit_code if failed[0].error else Exit.FAILED

@@ -1,0 +1,177 @@
+"""``invoke reap``: end what nobody owns any more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from annexkit import processes, tags
+from annexkit.aws import AwsError
+from annexkit.files import write_beside
+from annexkit.flows.site import Site
+from annexkit.journal import Entry
+from annexkit.registry import Registry, State
+from annexkit.registry.edits import set_retired
+from annexkit.sweep.find import Thing, find_things
+from annexkit.sweep.judge import Evidence, Fate, Verdict, belongs, judge
+from annexkit.sweep.take import Taken, take
+
+PACKER_GRACE = 300.0  # seconds; after SIGTERM Packer ends its builder and waits
+SETTLE = 60.0  # what EC2 may still hide after a call; younger entries stay open
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found, and the regions that could not be asked."""
+
+    verdicts: tuple[Verdict, ...]
+    regions: tuple[str, ...]
+    unreachable: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def doomed(self) -> list[Thing]:
+        """What may be taken now."""
+        return [v.thing for v in self.verdicts if v.fate is Fate.TAKE]
+
+
+def end_orphans(site: Site) -> list[Entry]:
+    """End every Packer whose annexkit is gone; return the entries it was for."""
+    ended = []
+    for entry in _entries(site):
+        packer = entry.packer
+        if packer is None or not (entry.owner.gone and packer.alive):
+            continue
+        if processes.end_group(packer.pid, packer.start_time, grace=PACKER_GRACE):
+            ended.append(entry)
+    return ended
+
+
+def survey(site: Site, regions: tuple[str, ...] = ()) -> Survey:
+    """Look at every region and judge what was found; only remembers what it saw.
+
+    :param regions: where to look; ``reap.regions``, else every enabled region.
+    :raises RegistryError: the registry is another account's.
+    """
+    cloud, prefix = site.cloud, site.settings.bake.name_prefix
+    site.check_account()
+    regions = regions or site.settings.reap.regions or cloud.enabled_regions()
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        asked = {
+            region: pool.submit(find_things, cloud, region, prefix)
+            for region in regions
+        }
+    things: list[Thing] = []
+    unreachable = []
+    for region, answer in asked.items():
+        try:
+            things += answer.result()
+        except AwsError as error:
+            unreachable.append((region, str(error)))
+    now = site.clock.time()
+    evidence = Evidence(
+        now=now,
+        entries=tuple(_entries(site)),
+        registered=_proved(site.registry.read()),
+        seen=_remember(site.state / "reap-seen.json", things, now, regions),
+        min_age=site.settings.reap.min_age,
+    )
+    return Survey(tuple(judge(things, evidence)), regions, tuple(unreachable))
+
+
+def carry_out(site: Site, found: Survey) -> list[Taken]:
+    """Take what may be taken, mend what the registry proves, close what is done."""
+    taken = take(
+        site.cloud,
+        found.doomed,
+        timeout=300,
+        poll=site.settings.poll,
+        clock=site.clock,
+    )
+    _retire(site, [t.thing for t in taken if not t.error])
+    _unmark_proved(site, found)
+    _close_entries(site, found)
+    return taken
+
+
+def _entries(site: Site) -> list[Entry]:
+    whose = (site.cloud.account, site.cloud.endpoint)
+    return [e for e in site.journal.entries() if (e.account, e.endpoint) == whose]
+
+
+def _proved(registry: Registry) -> frozenset[tuple[str, str]]:
+    return frozenset(
+        pair
+        for image in registry.images.values()
+        for build in image.builds.values()
+        for region, there in build.regions.items()
+        if there.state is State.READY
+        for pair in ((region, there.ami or ""), (region, there.snapshot or ""))
+        if pair[1]
+    )
+
+
+def _remember(
+    path: Path, things: Iterable[Thing], now: float, regions: tuple[str, ...]
+) -> dict[str, float]:
+    """Return when each thing was first seen before now, and store what is seen."""
+    try:
+        known = {str(k): float(v) for k, v in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError):  # first reap, or a damaged file
+        known = {}
+    elsewhere = {k: v for k, v in known.items() if k.split("/")[0] not in regions}
+    here = {thing.key: known.get(thing.key, now) for thing in things}
+    write_beside(path, json.dumps(elsewhere | here, indent=2, sort_keys=True) + "\n")
+    return here
+
+
+def _retire(site: Site, gone: list[Thing]) -> None:
+    """Say in the registry which unproved images are gone."""
+    images = {(t.region, t.id) for t in gone if t.kind == "image"}
+    known = site.registry.read().amis()
+    for place in images & known.keys():
+        image, build = known[place]
+        site.registry.update(
+            partial(
+                set_retired,
+                image=image,
+                build_id=build,
+                region=place[0],
+                reason="reaped before it was proved",
+            )
+        )
+
+
+def _unmark_proved(site: Site, found: Survey) -> None:
+    """Take the expiry off what the registry holds: its bake died before it could."""
+    for verdict in found.verdicts:
+        thing = verdict.thing
+        if verdict.fate is Fate.KEEP and tags.EXPIRES in thing.tags:
+            held = (thing.region, thing.id) in _proved(site.registry.read())
+            if held:
+                site.cloud.call(
+                    thing.region,
+                    "delete_tags",
+                    Resources=[thing.id, *thing.parts],
+                    Tags=[{"Key": tags.EXPIRES}],
+                )
+
+
+def _close_entries(site: Site, found: Survey) -> None:
+    """Strike the entries of the dead of which nothing was left to see."""
+    # What was there a moment ago may have more to it that EC2 does not show yet.
+    left = [*(v.thing for v in found.verdicts if v.fate is Fate.TAKE)]
+    seen = set(found.regions) - {region for region, _ in found.unreachable}
+    for entry in _entries(site):
+        settled = site.clock.time() - entry.created > SETTLE
+        if (
+            entry.owner.gone
+            and not (entry.packer and entry.packer.alive)
+            and settled
+            and entry.region in seen
+            and not any(belongs(thing, entry) for thing in left)
+        ):
+            site.journal.close(entry.id)

@@ -1,0 +1,70 @@
+"""One bad situation: what is done, what is typed, and what has to be said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from tests.faults.command import Scene
+
+Deed = Callable[[Scene], object]
+DRY = ("bake", "--dry-run")
+
+
+@dataclass(frozen=True)
+class Situation:
+    """*says*: a text that only this situation's error has, in its where or what."""
+
+    name: str
+    says: str
+    typed: tuple[str, ...]
+    deed: Deed
+    code: int
+    machines: bool
+
+
+@dataclass
+class Situations:
+    """A list of situations, filled line by line or by decorated deeds."""
+
+    found: list[Situation] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Situation]:
+        return iter(self.found)
+
+    def add(
+        self,
+        name: str,
+        says: str,
+        deed: Deed,
+        *typed: str,
+        code: int = 2,
+        machines: bool = False,
+    ) -> None:
+        self.found.append(Situation(name, says, typed or DRY, deed, code, machines))
+
+    def when(
+        self, says: str, *typed: str, code: int = 2, machines: bool = False
+    ) -> Callable[[Deed], Deed]:
+        """Add the decorated deed; its name is the situation's."""
+
+        def take(deed: Deed) -> Deed:
+            name = deed.__name__.strip("_")
+            self.add(name, says, deed, *typed, code=code, machines=machines)
+            return deed
+
+        return take
+
+    def setting(self, name: str, value: str, says: str) -> None:
+        """The environment gives a setting a value that will not do."""
+        variable = f"INVOKE_ANNEXKIT_{name}"
+        self.add(
+            f"{variable}={value}",
+            says,
+            lambda scene: scene.set(variable, value),
+            "registry.list",
+        )
+
+    def recipe(self, name: str, old: str, new: str, says: str) -> None:
+        """The recipe has another text in place of *old*."""
+        self.add(f"recipe-{name}", says, lambda scene: scene.recipe(old, new))

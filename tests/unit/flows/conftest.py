@@ -1,0 +1,31 @@
+"""A site of its own for every test: moto's account, a fresh registry and journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from annexkit.aws import Cloud
+from annexkit.flows.site import Site
+from annexkit.journal import this_process
+from annexkit.settings import Settings
+from tests.unit.helpers import ACCOUNT, REGION, FakeClock
+
+ALIVE = this_process()
+GONE = ALIVE.model_copy(update={"start_time": ALIVE.start_time - 1})
+
+
+@pytest.fixture
+def site(tmp_path: Path, clock: FakeClock, cloud: Cloud) -> Site:
+    settings = Settings.model_validate(
+        {
+            "registry": "r.json",
+            "state_dir": "state",
+            "reap": {"regions": [REGION, "us-east-1"]},
+        }
+    )
+    site = Site(settings, tmp_path, clock=clock)
+    site.cloud = cloud
+    site.registry.update(site.registry.claim(ACCOUNT, "aws"))
+    return site
