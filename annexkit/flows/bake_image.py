@@ -216,7 +216,7 @@ def _promote(
 
 
 def _unmark(site: Site, region: str, ami: bake_run.Ami) -> None:
-    """Take the expiry off a proved AMI, and strike its journal entries.
+    """Take the expiry off a proved AMI.
 
     Last, so that a crash before it leaves a registry entry that the reaper respects.
     """

@@ -223,18 +223,25 @@ def _journalled(
 ) -> Iterator[Callable[[Callable[[], None]], None]]:
     """Write the entry; give a place to leave the undoing; undo, then strike it.
 
-    The entry stays open when undoing failed, so that ``invoke reap`` takes over; what
-    went wrong before is then still the error to show.
+    The entry stays open when undoing failed, or when it ended before anybody could say
+    what to undo, so that ``invoke reap`` takes over; what went wrong before is then
+    still the error to show.
     """
     undoing: list[Callable[[], None]] = []
+    unknown = False
     site.journal.write(entry)
     try:
         yield undoing.append
+    except BaseException as error:
+        refused = isinstance(error, AwsError) and error.refused
+        unknown = not undoing and not refused
+        raise
     finally:
         try:
             for undo in reversed(undoing):
                 undo()
-            site.journal.close(entry.id)
+            if not unknown:
+                site.journal.close(entry.id)
         except AnnexkitError as error:
             site.console.error(error)
             site.console.detail("what is left of the fresh boot: invoke reap")

@@ -278,6 +278,19 @@ def test_a_group_that_could_not_be_opened_is_taken_away(
     assert left(site) == []
 
 
+def test_a_group_that_may_have_been_made_is_left_to_the_reaper(
+    site: Site, nodes: Nodes, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> str:
+        raise Stop("SIGTERM")
+
+    monkeypatch.setattr(network, "create_group", stopped)
+    with pytest.raises(Stop):
+        prove.prove(site, subject)
+    (entry,) = site.journal.entries()
+    assert (entry.kind, entry.build) == ("security-group", subject.build_id)
+
+
 def test_a_login_name_that_htcondor_cannot_quote_is_made_plain(
     site: Site, nodes: Nodes, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
