@@ -313,6 +313,10 @@ def _login(
         host_keys=keys,
         name=node.id,
         timeout=site.settings.ssh.timeout,
+        still_there=lambda: any(
+            found.state not in instances.ENDED
+            for found in instances.find(site.cloud, subject.region, {}, [node.id])
+        ),
         clock=site.clock,
     )
 

@@ -7,7 +7,7 @@ add one (docs/architecture.md, law 8).
 import logging
 
 from annexkit.ssh.connection import Connection, SshError
-from annexkit.ssh.keys import HostKey, HostKeyError, Key, load_key, new_key
+from annexkit.ssh.keys import HostKey, HostKeyError, Key, new_key
 from annexkit.ssh.login import connect
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "Key",
     "SshError",
     "connect",
-    "load_key",
     "new_key",
 ]
 

@@ -7,14 +7,13 @@ import binascii
 import hashlib
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paramiko.pkey import UnknownKeyType
 
-from annexkit.errors import AnnexkitError, UsageError
+from annexkit.errors import AnnexkitError
 
 TYPES = (
     "ssh-ed25519",
@@ -46,22 +45,6 @@ def new_key() -> Key:
         serialization.NoEncryption(),
     )
     return Key(paramiko.Ed25519Key.from_private_key(io.StringIO(text.decode())))
-
-
-def load_key(path: Path) -> Key:
-    """Read a private key file.
-
-    :raises UsageError: not there, not a private key, or encrypted.
-    """
-    try:
-        return Key(paramiko.PKey.from_path(path))
-    # TypeError is what cryptography raises for a key with a passphrase.
-    except (OSError, TypeError, ValueError, *NO_KEY) as bad:
-        raise UsageError(
-            f"this SSH private key cannot be read: {bad}",
-            where=str(path),
-            mend="name a private key without a passphrase; ssh-keygen -t ed25519",
-        ) from bad
 
 
 class HostKeyError(AnnexkitError):

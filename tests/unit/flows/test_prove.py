@@ -22,6 +22,7 @@ from annexkit.flows.prove import ProofError, Subject
 from annexkit.flows.site import Site
 from annexkit.journal import Entry
 from annexkit.stopping import Stop
+from annexkit.verify import hostkeys
 from annexkit.verify.checks import Check, NodeReport
 from tests.unit.flows.bakery import Bakery, ec2, make_site
 from tests.unit.helpers import BUILD, REGION, FakeClock, a_build
@@ -276,6 +277,24 @@ def test_a_group_that_could_not_be_opened_is_taken_away(
     with pytest.raises(AwsError, match="no"):
         prove.prove(site, subject)
     assert left(site) == []
+
+
+@pytest.mark.parametrize(("state", "there"), [("running", True), ("terminated", False)])
+def test_a_login_that_fails_asks_ec2_whether_the_instance_is_still_there(
+    site: Site,
+    subject: Subject,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    there: bool,
+) -> None:
+    node = instances.Instance("i-1", REGION, state, private_ip="192.0.2.1")
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(instances, "console_text", lambda *_: "text")
+    monkeypatch.setattr(instances, "find", lambda *_: [node])
+    monkeypatch.setattr(hostkeys, "parse_console", lambda _: ["a key"])
+    monkeypatch.setattr(ssh, "connect", lambda *_, **more: given.update(more))
+    prove._login(site, subject, node, ssh.new_key())
+    assert given["still_there"]() is there
 
 
 def test_a_group_that_may_have_been_made_is_left_to_the_reaper(

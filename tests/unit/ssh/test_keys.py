@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from annexkit.errors import UsageError
-from annexkit.ssh import HostKey, HostKeyError, load_key, new_key
+from annexkit.ssh import HostKey, HostKeyError, new_key
 from tests.unit.ssh.keys import host_key
 
 KINDS = ("ed25519", "ecdsa", "rsa")
@@ -16,28 +15,6 @@ def test_a_new_key_is_ed25519_and_another_each_time() -> None:
     one, two = new_key(), new_key()
     assert one.public_line.startswith("ssh-ed25519 AAAA")
     assert one.public_line != two.public_line
-
-
-def test_a_key_file_is_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "id"
-    keygen(path, "")
-    public = (tmp_path / "id.pub").read_text().split()[1]
-    assert public in load_key(path).public_line
-
-
-def test_a_key_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    bad, encrypted = tmp_path / "bad", tmp_path / "encrypted"
-    bad.write_text("nothing")
-    keygen(encrypted, "secret")
-    for path in (tmp_path / "none", bad, encrypted):
-        with pytest.raises(UsageError, match="cannot be read") as caught:
-            load_key(path)
-        assert caught.value.where == str(path)
-
-
-def keygen(path: Path, passphrase: str) -> None:
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(path)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize("kind", KINDS)
