@@ -53,6 +53,7 @@ machine: ## What a rehearsal needs of this machine (Debian 12 or newer, root)
 lock: install-dev ## Resolve the locks anew from pyproject.toml
 	$(BIN)/uv pip compile -q --upgrade $(LOCKED) --extra rehearsal --extra dev pyproject.toml -o requirements-dev.lock
 	$(BIN)/uv pip compile -q $(LOCKED) -c requirements-dev.lock pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q $(LOCKED) -c requirements-dev.lock --extra rehearsal --extra dev --extra bench pyproject.toml -o requirements-bench.lock
 
 clean: ## Take the rehearsal down and remove what was made here
 	@[ ! -x $(BIN)/invoke ] || [ ! -d .rehearsal ] || $(BIN)/invoke rehearsal.down

@@ -69,13 +69,15 @@ class Entry(BaseModel):
     """One thing in the making, in one region.
 
     ``kind`` is ``packer`` (a Packer run; ``packer`` is set once it started),
-    ``instances`` (a RunInstances call with ``token``) or ``security-group``.
+    ``instances`` (a RunInstances call with ``token``), ``security-group``, or
+    ``launch`` (a run of ``invoke launch``). ``launch`` and ``annex`` are set for what
+    belongs to an annex.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     id: str
-    kind: Literal["packer", "instances", "security-group"]
+    kind: Literal["packer", "instances", "security-group", "launch"]
     account: str
     endpoint: str
     region: str
@@ -88,6 +90,8 @@ class Entry(BaseModel):
     token: str = ""
     packer: Process | None = None
     registry: str = ""
+    launch: str = ""
+    annex: str = ""
     tags: Annotated[dict[str, str], Field(default_factory=dict)]
 
 

@@ -7,124 +7,25 @@ variables (``INVOKE_ANNEXKIT_BAKE_IMAGE``) and ``-f``; this module only checks.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import BaseModel, ValidationError
 
 from annexkit.errors import Finding, FindingsError, Level, UsageError, nearest
-
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds(value: object) -> float:
-    """Read a duration: a number of seconds, or ``90s``, ``15m``, ``2h``, ``7d``.
-
-    :raises ValueError: neither form.
-    """
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value).strip())
-    if not match:
-        raise ValueError("not a duration: write 90s, 15m, 2h or 7d")
-    return float(match[1]) * UNITS.get(match[2], 1)
-
-
-def listed(value: object) -> object:
-    """Read a list; an environment variable gives it as words with commas."""
-    if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    return value
-
-
-def shaped(pattern: str, says: str) -> AfterValidator:
-    """Return a validator that wants *pattern* and says in words what that is."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"not {says}")
-        return value
-
-    return AfterValidator(check)
-
-
-Duration = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
-Pace = Annotated[float, BeforeValidator(seconds), Field(ge=0.05, le=600)]
-Words = Annotated[tuple[str, ...], BeforeValidator(listed)]
-Region = Annotated[str, shaped(r"[a-z]{2,}(-[a-z]+)+-\d", "a region: us-west-2")]
-Prefix = Annotated[
-    str, shaped(r"[a-z][a-z0-9-]{1,30}", "2 to 31 of a-z, 0-9 and -, a letter first")
-]
-Version = Annotated[str, shaped(r"\d+\.\d+\.\d+", "an exact version: 1.8.0")]
-Regions = Annotated[tuple[Region, ...], BeforeValidator(listed)]
-
-
-class Section(BaseModel):
-    """A part of the settings; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BakeSettings(Section):
-    """What ``invoke bake`` uses when a flag does not say."""
-
-    image: str = "debian13"
-    regions: Regions = ("us-west-2",)
-    arch: Literal["x86_64", "arm64"] = "x86_64"
-    deadline: Duration = 7200
-    name_prefix: Prefix = "annexkit"
-    subnet_id: str = ""
-    ssh_cidrs: Words = ()
-    image_poll: Pace = 30
-    image_timeout: Duration = 3600
-
-
-class PackerSettings(Section):
-    """Which Packer, and which amazon plugin the newer template dialect pins."""
-
-    program: str = "packer"
-    amazon_plugin: Version = "1.8.0"
-
-
-class SshSettings(Section):
-    """How nodes are reached."""
-
-    interface: Literal["public_ip", "private_ip"] = "public_ip"
-    timeout: Duration = 300
-
-
-class ProveSettings(Section):
-    """The fresh boot that a build must pass before it becomes current."""
-
-    instance_type: str = ""
-    boot_timeout: Duration = 600
-    lifetime: Duration = 1800
-
-
-class ReapSettings(Section):
-    """What ``invoke reap`` may take, and when."""
-
-    min_age: Duration = 7200
-    regions: Regions = ()
-
-
-class RehearsalSettings(Section):
-    """The cloud on this machine."""
-
-    dir: str = ".rehearsal"
-    port: Annotated[int, Field(ge=0, le=65535)] = 0
-    subnet: str = "auto"
-    suite: str = "trixie"
-    machines: Annotated[int, Field(ge=1, le=64)] = 16
+from annexkit.sections import (
+    BakeSettings,
+    LaunchSettings,
+    Pace,
+    PackerSettings,
+    PoolSettings,
+    ProveSettings,
+    ReapSettings,
+    RehearsalSettings,
+    Section,
+    SshSettings,
+)
 
 
 class Settings(Section):
@@ -139,6 +40,8 @@ class Settings(Section):
     packer: PackerSettings = PackerSettings()
     ssh: SshSettings = SshSettings()
     prove: ProveSettings = ProveSettings()
+    launch: LaunchSettings = LaunchSettings()
+    pool: PoolSettings = PoolSettings()
     reap: ReapSettings = ReapSettings()
     rehearsal: RehearsalSettings = RehearsalSettings()
 

@@ -9,6 +9,13 @@ EXPIRES = "annexkit:expires"
 IMAGE = "annexkit:image"
 OWNER = "annexkit:owner"
 PREFIX = "annexkit:"
+# What an annex's instances carry: upstream's own tag for the name, so that its tools
+# see them too; which run of `invoke launch` made them; and their AMI's build, under a
+# name of its own, because things tagged with BUILD belong to a bake.
+ANNEX = "htcondor:AnnexName"
+LAUNCH = "annexkit:launch"
+FROM_BUILD = "annexkit:from-build"
+VERSION = "annexkit:version"
 
 
 def expiry(tags: dict[str, str]) -> float | None:

@@ -11,7 +11,7 @@ import pytest
 from annexkit.process import Completed
 from annexkit.registry import Build, RegionBuild
 from annexkit.rehearsal import control
-from annexkit.settings import RehearsalSettings
+from annexkit.sections import RehearsalSettings
 from tests.machine_count import (
     pytest_configure,
     pytest_runtest_makereport,

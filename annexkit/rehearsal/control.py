@@ -22,7 +22,7 @@ from annexkit.files import make_folder
 from annexkit.rehearsal import base_image, preflight, state, subnets
 from annexkit.rehearsal.podman import Podman, working_runtime
 from annexkit.rehearsal.state import Rehearsal, ServerProcess, environment
-from annexkit.settings import RehearsalSettings
+from annexkit.sections import RehearsalSettings
 from annexkit.waiting import Clock, wait_for
 
 Progress = Callable[[str], None]

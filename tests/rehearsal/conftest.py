@@ -16,7 +16,8 @@ from annexkit.errors import FindingsError
 from annexkit.process import CommandError
 from annexkit.rehearsal import control
 from annexkit.rehearsal.state import Rehearsal
-from annexkit.settings import RehearsalSettings, Settings
+from annexkit.sections import RehearsalSettings
+from annexkit.settings import Settings
 from tests.rehearsal.guests import Guest, Region, boot
 
 SETTINGS = RehearsalSettings(dir="cloud", machines=4)

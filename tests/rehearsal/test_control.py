@@ -15,7 +15,7 @@ from annexkit.errors import UsageError
 from annexkit.rehearsal import control, state
 from annexkit.rehearsal.podman import Podman
 from annexkit.rehearsal.state import Rehearsal
-from annexkit.settings import RehearsalSettings
+from annexkit.sections import RehearsalSettings
 from tests.rehearsal.conftest import CACHE, bring_up
 from tests.rehearsal.guests import Region, eventually
 

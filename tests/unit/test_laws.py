@@ -21,13 +21,13 @@ MOST_LINES = 350
 # Floors from the ground up. A module imports from floors below its own; the rooms of
 # one floor that stand in one set do not import each other.
 GROUND = {
-    *("settings", "errors", "console", "process", "waiting"),
+    *("settings", "sections", "errors", "console", "process", "waiting"),
     *("files", "processes", "tags", "laps", "stopping"),
 }
 FLOORS: list[set[str]] = [
     {"aws"},
     {"instances"},
-    {"registry", "journal", "ssh", "network", "userdata"},
+    {"registry", "journal", "ssh", "network", "userdata", "annexes"},
     {"pool"},
     {"bake", "publish", "launch", "verify", "setup", "sweep"},
     {"flows"},

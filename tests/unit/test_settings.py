@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 import tasks
 from annexkit.errors import FindingsError, UsageError
-from annexkit.settings import Settings, listed, load, seconds, split_flag
+from annexkit.sections import listed, seconds
+from annexkit.settings import Settings, load, split_flag
 
 ROOT = Path(__file__).parents[2]
 INVOKE_YAML = ROOT / "invoke.yaml"

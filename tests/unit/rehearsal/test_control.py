@@ -7,7 +7,7 @@ import pytest
 
 from annexkit.errors import AnnexkitError, Finding, FindingsError, Level, UsageError
 from annexkit.rehearsal import control, preflight, state
-from annexkit.settings import RehearsalSettings
+from annexkit.sections import RehearsalSettings
 from tests.unit.rehearsal.samples import a_rehearsal
 
 SETTINGS = RehearsalSettings()
