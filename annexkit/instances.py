@@ -3,118 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
 
 from annexkit.aws import AwsError, Cloud
-from annexkit.errors import AnnexkitError
+from annexkit.instance_values import (
+    USER_DATA_BYTES,
+    Instance,
+    InstanceError,
+    Launch,
+    as_tags,
+    from_tags,
+)
 from annexkit.waiting import Clock, SystemClock, wait_for
 
-USER_DATA_BYTES = 16_384  # RunInstances, parameter UserData: raw size limit
+__all__ = [
+    "AT_ONCE",
+    "ENDED",
+    "GONE_CODES",
+    "SETTLE",
+    "USER_DATA_BYTES",
+    "Instance",
+    "InstanceError",
+    "Launch",
+    "as_tags",
+    "console_text",
+    "dry_run",
+    "end_launch",
+    "find",
+    "from_tags",
+    "run",
+    "terminate",
+    "wait_ended",
+    "wait_running",
+]
 ENDED = ("shutting-down", "terminated")
 SETTLE = 60.0  # seconds that EC2 may hide what it has accepted
 GONE_CODES = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
-
-
-class InstanceError(AnnexkitError):
-    """An instance did not come up, or cannot be used."""
-
-
-@dataclass(frozen=True)
-class Launch:
-    """One RunInstances request; everything is terminated on power-off (law 5)."""
-
-    region: str
-    ami: str
-    instance_type: str
-    count: int
-    token: str
-    user_data: str
-    tags: dict[str, str]
-    security_group: str
-    subnet_id: str = ""
-    public_ip: bool = True
-
-    def parameters(self) -> dict[str, Any]:
-        """Return RunInstances' parameters (EC2 API reference, RunInstances).
-
-        :raises InstanceError: the user data is larger than EC2 takes.
-        """
-        if len(self.user_data.encode()) > USER_DATA_BYTES:
-            raise InstanceError(
-                f"the user data has {len(self.user_data.encode())} bytes, EC2 takes "
-                f"{USER_DATA_BYTES}",
-                mend="shorten the files in cloud-init/",
-            )
-        interface: dict[str, Any] = {
-            "DeviceIndex": 0,
-            "Groups": [self.security_group],
-            "AssociatePublicIpAddress": self.public_ip,
-            "DeleteOnTermination": True,
-        }
-        if self.subnet_id:
-            interface["SubnetId"] = self.subnet_id
-        return {
-            "ImageId": self.ami,
-            "InstanceType": self.instance_type,
-            "MinCount": self.count,
-            "MaxCount": self.count,
-            "ClientToken": self.token,
-            "UserData": self.user_data,
-            "NetworkInterfaces": [interface],
-            "InstanceInitiatedShutdownBehavior": "terminate",
-            "MetadataOptions": {
-                "HttpTokens": "required",
-                "HttpPutResponseHopLimit": 1,
-                "HttpEndpoint": "enabled",
-                "InstanceMetadataTags": "enabled",
-            },
-            "TagSpecifications": [
-                {"ResourceType": kind, "Tags": as_tags(self.tags)}
-                for kind in ("instance", "volume", "network-interface")
-            ],
-        }
-
-
-@dataclass(frozen=True)
-class Instance:
-    """What EC2 says of one instance."""
-
-    id: str
-    region: str
-    state: str
-    private_ip: str = ""
-    public_ip: str = ""
-    launched: float = 0.0
-    tags: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, region: str, said: dict[str, Any]) -> Instance:
-        """Take what annexkit uses from one DescribeInstances item."""
-        launched = said.get("LaunchTime")
-        return cls(
-            id=said["InstanceId"],
-            region=region,
-            state=said["State"]["Name"],
-            private_ip=said.get("PrivateIpAddress", ""),
-            public_ip=said.get("PublicIpAddress", ""),
-            launched=launched.timestamp() if launched else 0.0,
-            tags=from_tags(said.get("Tags", [])),
-        )
-
-    def address(self, interface: str) -> str:
-        """Return the address to reach it at; ``public_ip`` or ``private_ip``."""
-        return self.public_ip if interface == "public_ip" else self.private_ip
-
-
-def as_tags(tags: dict[str, str]) -> list[dict[str, str]]:
-    """Write tags the way EC2 takes them."""
-    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
-
-
-def from_tags(tags: Iterable[dict[str, str]]) -> dict[str, str]:
-    """Read tags the way EC2 gives them."""
-    return {tag["Key"]: tag["Value"] for tag in tags}
+AT_ONCE = 500  # ids in one TerminateInstances, which takes 1000
 
 
 def run(cloud: Cloud, launch: Launch) -> list[str]:
@@ -126,6 +50,31 @@ def run(cloud: Cloud, launch: Launch) -> list[str]:
         launch.region, "run_instances", launch=True, **launch.parameters()
     )
     return [item["InstanceId"] for item in said["Instances"]]
+
+
+def dry_run(cloud: Cloud, launch: Launch) -> None:
+    """Ask EC2 whether it would launch this: rights and parameters, not capacity.
+
+    :raises AwsError: it would refuse.
+    :raises InstanceError: the endpoint launched all the same, as no EC2 does.
+    """
+    try:
+        cloud.call(
+            launch.region,
+            "run_instances",
+            launch=True,
+            DryRun=True,
+            **launch.parameters(),
+        )
+    except AwsError as error:
+        if error.code != "DryRunOperation":
+            raise
+        return
+    raise InstanceError(
+        "the endpoint launched instances on a dry run",
+        where=launch.region,
+        mend="check AWS_ENDPOINT_URL, then: invoke reap",
+    )
 
 
 def find(
@@ -169,7 +118,8 @@ def wait_running(
         for instance in found.values():
             if instance.state in ENDED:
                 raise InstanceError(
-                    f"the instance is {instance.state} before it ran",
+                    f"the instance is {instance.state} before it ran"
+                    + (f": {instance.reason}" if instance.reason else ""),
                     where=f"{instance.id} in {region}",
                     mend=f"see why: aws ec2 describe-instances --region {region} "
                     f"--instance-ids {instance.id}",
@@ -200,19 +150,24 @@ def console_text(cloud: Cloud, region: str, instance_id: str) -> str:
 def terminate(cloud: Cloud, region: str, ids: Iterable[str]) -> None:
     """Terminate instances; one that is gone already is as good.
 
-    One bad id and EC2 terminates none of a request, so after an error each goes alone.
+    One bad id and EC2 terminates none of a request, so after an error the halves go
+    on their own.
     """
     todo = list(ids)
-    if not todo:
-        return
+    for start in range(0, len(todo), AT_ONCE):
+        _terminate(cloud, region, todo[start : start + AT_ONCE])
+
+
+def _terminate(cloud: Cloud, region: str, ids: list[str]) -> None:
     try:
-        cloud.call(region, "terminate_instances", InstanceIds=todo)
+        cloud.call(region, "terminate_instances", InstanceIds=ids)
     except AwsError as error:
         if error.code not in GONE_CODES:
             raise
-        if len(todo) > 1:
-            for one in todo:
-                terminate(cloud, region, [one])
+        if len(ids) > 1:
+            middle = len(ids) // 2
+            _terminate(cloud, region, ids[:middle])
+            _terminate(cloud, region, ids[middle:])
 
 
 def wait_ended(

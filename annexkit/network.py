@@ -12,34 +12,51 @@ from annexkit.instances import SETTLE, as_tags
 from annexkit.waiting import Clock, wait_for
 
 CHECK_IP = "https://checkip.amazonaws.com/"  # run by AWS for this purpose
+SSH = 22
 
 
 class NetworkError(AnnexkitError):
     """The network an instance needs is not there."""
 
 
-def ssh_sources(given: Sequence[str]) -> tuple[str, ...]:
+def networks(given: Sequence[str], *, where: str) -> tuple[str, ...]:
+    """Return CIDRs in their plain form, each once.
+
+    :param where: the setting they come from, for the error.
+    :raises UsageError: one is no network.
+    """
+    return tuple(dict.fromkeys(_network(cidr, where) for cidr in given))
+
+
+def ssh_sources(
+    given: Sequence[str], *, where: str = "bake.ssh_cidrs"
+) -> tuple[str, ...]:
     """Return the CIDRs that may use SSH: those given, else our own address.
 
+    :param where: the setting they come from, for the errors.
     :raises UsageError: a given one is no network.
     :raises NetworkError: none given and our own address cannot be found out.
     """
     if given:
-        return tuple(dict.fromkeys(_network(cidr) for cidr in given))
+        return networks(given, where=where)
     try:
         with urllib.request.urlopen(CHECK_IP, timeout=10) as answer:
-            return (_network(answer.read(64).decode("ascii").strip()),)
+            return (_network(answer.read(64).decode("ascii").strip(), where),)
     except (OSError, UnicodeDecodeError, UsageError) as error:
         raise NetworkError(
             f"this machine's public address cannot be found out: {error}",
             where=CHECK_IP,
-            mend="name who may use SSH: INVOKE_ANNEXKIT_BAKE_SSH_CIDRS=192.0.2.7/32",
+            mend="name who may use SSH: INVOKE_ANNEXKIT_"
+            f"{where.replace('.', '_').upper()}=192.0.2.7/32",
         ) from error
 
 
-def vpc_of(cloud: Cloud, region: str, subnet_id: str) -> str:
+def vpc_of(
+    cloud: Cloud, region: str, subnet_id: str, *, where: str = "bake.subnet_id"
+) -> str:
     """Return the VPC of the subnet, or the default VPC when none is given.
 
+    :param where: the setting that names the subnet, for the errors.
     :raises NetworkError: there is no such subnet, or no default VPC.
     """
     if subnet_id:
@@ -51,7 +68,7 @@ def vpc_of(cloud: Cloud, region: str, subnet_id: str) -> str:
         raise NetworkError(
             f"there is no subnet {subnet_id}",
             where=region,
-            mend="correct bake.subnet_id in invoke.yaml",
+            mend=f"correct {where} in invoke.yaml",
         )
     filters = [{"Name": "is-default", "Values": ["true"]}]
     for vpc in cloud.pages(region, "describe_vpcs", "Vpcs", Filters=filters):
@@ -59,13 +76,19 @@ def vpc_of(cloud: Cloud, region: str, subnet_id: str) -> str:
     raise NetworkError(
         "the account has no default VPC",
         where=region,
-        mend="name a subnet in bake.subnet_id, or: aws ec2 create-default-vpc "
+        mend=f"name a subnet in {where}, or: aws ec2 create-default-vpc "
         f"--region {region}",
     )
 
 
 def create_group(
-    cloud: Cloud, region: str, *, name: str, vpc: str, tags: dict[str, str]
+    cloud: Cloud,
+    region: str,
+    *,
+    name: str,
+    vpc: str,
+    tags: dict[str, str],
+    description: str = "annexkit: SSH for a fresh boot, gone with it",
 ) -> str:
     """Create a security group that lets nobody in yet; return its id.
 
@@ -75,7 +98,7 @@ def create_group(
         region,
         "create_security_group",
         GroupName=name,
-        Description="annexkit: SSH for a fresh boot, gone with it",
+        Description=description,
         VpcId=vpc,
         TagSpecifications=[{"ResourceType": "security-group", "Tags": as_tags(tags)}],
     )
@@ -96,21 +119,49 @@ def allow_ssh(
     :raises AwsError: EC2 refused.
     :raises Deadline: EC2 does not show the group that it just made.
     """
+    allow(cloud, region, group, sources, port=SSH, poll=poll, clock=clock)
+
+
+def allow(
+    cloud: Cloud,
+    region: str,
+    group: str,
+    sources: Sequence[str],
+    *,
+    port: int,
+    poll: float,
+    clock: Clock | None = None,
+) -> None:
+    """Let *sources* reach one TCP port of a group's instances.
+
+    One rule that is there already and EC2 adds none of a request, so each goes alone
+    then (AuthorizeSecurityGroupIngress, InvalidPermission.Duplicate).
+
+    :raises AwsError: EC2 refused.
+    :raises Deadline: EC2 does not show the group that it just made.
+    """
 
     def allowed() -> bool:
         try:
-            _authorize(cloud, region, group, sources)
+            _authorize(cloud, region, group, sources, port)
         except AwsError as error:
             if error.code == "InvalidGroup.NotFound":
                 return False
             if error.code != "InvalidPermission.Duplicate":
                 raise
+            if len(sources) > 1:
+                for one in sources:
+                    allow(
+                        cloud, region, group, [one], port=port, poll=poll, clock=clock
+                    )
         return True
 
     wait_for(allowed, what=group, timeout=SETTLE, poll=poll, clock=clock)
 
 
-def _authorize(cloud: Cloud, region: str, group: str, sources: Sequence[str]) -> None:
+def _authorize(
+    cloud: Cloud, region: str, group: str, sources: Sequence[str], port: int
+) -> None:
     four = [c for c in sources if ipaddress.ip_network(c).version == 4]
     six = [c for c in sources if ipaddress.ip_network(c).version == 6]
     cloud.call(
@@ -120,8 +171,8 @@ def _authorize(cloud: Cloud, region: str, group: str, sources: Sequence[str]) ->
         IpPermissions=[
             {
                 "IpProtocol": "tcp",
-                "FromPort": 22,
-                "ToPort": 22,
+                "FromPort": port,
+                "ToPort": port,
                 "IpRanges": [{"CidrIp": c, "Description": "annexkit"} for c in four],
                 "Ipv6Ranges": [{"CidrIpv6": c, "Description": "annexkit"} for c in six],
             }
@@ -164,12 +215,12 @@ def delete_group(
     )
 
 
-def _network(cidr: str) -> str:
+def _network(cidr: str, where: str) -> str:
     try:
         return str(ipaddress.ip_network(cidr, strict=False))
     except ValueError as error:
         raise UsageError(
             f"'{cidr}' is no network",
-            where="bake.ssh_cidrs",
+            where=where,
             mend="write it as 192.0.2.7/32 or 2001:db8::/64",
         ) from error

@@ -15,32 +15,12 @@ from annexkit.aws import AwsError, Cloud
 from annexkit.instances import Instance, InstanceError, Launch, as_tags, from_tags
 from annexkit.waiting import Deadline
 from tests.unit.helpers import REGION, FakeClock
-
-UNKNOWN = "i-00000000000000000"
+from tests.unit.instance_samples import UNKNOWN, a_launch, described
 
 
 @pytest.fixture
 def launch(cloud: Cloud) -> Launch:
-    image = cloud.call(
-        REGION, "register_image", Name="base", RootDeviceName="/dev/xvda"
-    )
-    group = cloud.call(REGION, "create_security_group", GroupName="g", Description="g")
-    return Launch(
-        region=REGION,
-        ami=image["ImageId"],
-        instance_type="t3.small",
-        count=2,
-        token="token",
-        user_data="#cloud-config\n",
-        tags={"annexkit:build": "b", "Name": "n"},
-        security_group=group["GroupId"],
-    )
-
-
-def described(cloud: Cloud, instance_id: str) -> dict[str, Any]:
-    said = cloud.call(REGION, "describe_instances", InstanceIds=[instance_id])
-    found: dict[str, Any] = said["Reservations"][0]["Instances"][0]
-    return found
+    return a_launch(cloud)
 
 
 def attribute(cloud: Cloud, instance_id: str, name: str) -> Any:
@@ -72,6 +52,55 @@ def test_a_subnet_and_a_private_address_can_be_asked_for(launch: Launch) -> None
     assert interface["SubnetId"] == "subnet-1"
     assert interface["AssociatePublicIpAddress"] is False
     assert interface["DeleteOnTermination"] is True
+
+
+def test_a_launch_may_take_fewer_and_buy_spot_with_a_role_and_a_key(
+    launch: Launch,
+) -> None:
+    asked = replace(
+        launch,
+        count=100,
+        least=1,
+        market="spot",
+        instance_profile="annexkit-node",
+        key_name="mine",
+    ).parameters()
+    assert (asked["MinCount"], asked["MaxCount"]) == (1, 100)
+    assert asked["IamInstanceProfile"] == {"Name": "annexkit-node"}
+    assert asked["KeyName"] == "mine"
+    assert asked["InstanceMarketOptions"]["MarketType"] == "spot"
+    assert asked["InstanceMarketOptions"]["SpotOptions"] == {
+        "SpotInstanceType": "one-time",
+        "InstanceInterruptionBehavior": "terminate",
+    }
+    kinds = [t["ResourceType"] for t in asked["TagSpecifications"]]
+    assert "spot-instances-request" in kinds
+
+
+def test_a_plain_launch_names_no_market_role_or_key(launch: Launch) -> None:
+    optional = {"IamInstanceProfile", "KeyName", "InstanceMarketOptions"}
+    assert launch.parameters().keys() & optional == set()
+
+
+def test_a_dry_run_launches_nothing_and_says_what_ec2_would_refuse(
+    cloud: Cloud, launch: Launch
+) -> None:
+    instances.dry_run(cloud, launch)
+    assert instances.find(cloud, REGION, {}) == []
+    with Stubber(cloud.client("ec2", REGION, launch=True)) as stub:
+        stub.add_client_error("run_instances", "UnauthorizedOperation", "no", 403)
+        with pytest.raises(AwsError, match="UnauthorizedOperation"):
+            instances.dry_run(cloud, launch)
+
+
+def test_an_endpoint_that_launches_on_a_dry_run_is_found_out(
+    cloud: Cloud, launch: Launch
+) -> None:
+    with Stubber(cloud.client("ec2", REGION, launch=True)) as stub:
+        stub.add_response("run_instances", {"Instances": [{"InstanceId": UNKNOWN}]})
+        with pytest.raises(InstanceError, match="dry run") as caught:
+            instances.dry_run(cloud, launch)
+    assert "invoke reap" in caught.value.mend
 
 
 def test_user_data_is_counted_in_bytes_against_the_limit(launch: Launch) -> None:
@@ -110,6 +139,34 @@ def test_an_id_that_ec2_does_not_know_yet_is_no_error(cloud: Cloud) -> None:
 def test_an_instance_is_read_even_when_ec2_says_little() -> None:
     said = {"InstanceId": "i-1", "State": {"Name": "pending"}}
     assert Instance.read(REGION, said) == Instance("i-1", REGION, "pending")
+
+
+def test_everything_that_annexkit_uses_is_read_from_ec2(
+    cloud: Cloud, launch: Launch
+) -> None:
+    [one] = instances.run(cloud, replace(launch, count=1, market="spot"))
+    [found] = instances.find(cloud, REGION, {}, [one])
+    assert (found.instance_type, found.market) == ("t3.small", "spot")
+    assert (found.ami, found.token, found.reason) == (launch.ami, "token", "")
+    assert found.zone.startswith(REGION)
+    assert found.subnet_id.startswith("subnet-")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({}, ""),
+        ({"Code": "pending"}, "pending"),
+        ({"Message": "ended"}, "ended"),
+        ({"Code": "Client.X", "Message": "Client.X: by hand"}, "Client.X: by hand"),
+        ({"Code": "Server.X", "Message": "no room"}, "Server.X: no room"),
+    ],
+)
+def test_the_reason_of_a_state_is_code_and_message(
+    said: dict[str, str], reason: str
+) -> None:
+    item = {"InstanceId": "i-1", "State": {"Name": "terminated"}, "StateReason": said}
+    assert Instance.read(REGION, item).reason == reason
 
 
 def test_the_address_is_the_one_of_the_interface_asked_for() -> None:
@@ -210,137 +267,6 @@ def test_a_console_without_output_is_empty_text(cloud: Cloud) -> None:
         stub.add_response("get_console_output", {"Output": "login:"}, asked)
         assert instances.console_text(cloud, REGION, UNKNOWN) == ""
         assert instances.console_text(cloud, REGION, UNKNOWN) == "login:"
-
-
-def test_terminating_is_done_in_one_call(cloud: Cloud, launch: Launch) -> None:
-    ids = instances.run(cloud, launch)
-    instances.terminate(cloud, REGION, iter(ids))
-    assert {described(cloud, i)["State"]["Name"] for i in ids} == {"terminated"}
-    assert cloud.calls[(REGION, "TerminateInstances")] == 1
-
-
-def test_one_that_is_gone_does_not_save_the_others(
-    cloud: Cloud, launch: Launch
-) -> None:
-    ids = instances.run(cloud, launch)
-    instances.terminate(cloud, REGION, [ids[0], UNKNOWN, ids[1]])
-    assert {described(cloud, i)["State"]["Name"] for i in ids} == {"terminated"}
-
-
-def test_terminating_nothing_asks_nothing(cloud: Cloud) -> None:
-    instances.terminate(cloud, REGION, [])
-    assert not cloud.calls
-
-
-def test_a_refusal_to_terminate_is_not_swallowed(cloud: Cloud, launch: Launch) -> None:
-    [one] = instances.run(cloud, replace(launch, count=1))
-    cloud.call(
-        REGION,
-        "modify_instance_attribute",
-        InstanceId=one,
-        DisableApiTermination={"Value": True},
-    )
-    with pytest.raises(AwsError, match="OperationNotPermitted"):
-        instances.terminate(cloud, REGION, [one])
-
-
-def test_the_end_is_waited_for_and_has_a_deadline(
-    cloud: Cloud, launch: Launch, clock: FakeClock
-) -> None:
-    ids = instances.run(cloud, launch)
-    with pytest.raises(Deadline) as caught:
-        instances.wait_ended(cloud, REGION, ids, timeout=30, poll=5, clock=clock)
-    assert ids[0] in caught.value.mend
-    instances.terminate(cloud, REGION, ids)
-    before = clock.slept
-    instances.wait_ended(cloud, REGION, ids, timeout=30, poll=5, clock=clock)
-    assert clock.slept == before
-
-
-def end(cloud: Cloud, clock: FakeClock, ids: list[str], timeout: float = 120) -> None:
-    instances.end_launch(
-        cloud, REGION, ids, "token", timeout=timeout, poll=5, clock=clock
-    )
-
-
-def shown(*states: str) -> dict[str, Any]:
-    said = [
-        {"InstanceId": f"i-{n:017x}", "State": {"Name": state}}
-        for n, state in enumerate(states)
-    ]
-    return {"Reservations": [{"Instances": said}] if said else []}
-
-
-def ids_of(count: int) -> list[str]:
-    return [f"i-{n:017x}" for n in range(count)]
-
-
-def stub_launch(stub: Stubber, looks: list[dict[str, Any]], name: str) -> None:
-    """Answer each look; one that shows something alive is followed by its end."""
-    for look in looks:
-        values = ["token"] if name == "client-token" else ids_of(2)
-        asked = {"Filters": [{"Name": name, "Values": values}]}
-        stub.add_response("describe_instances", look, asked)
-        alive = [
-            i["InstanceId"]
-            for r in look["Reservations"]
-            for i in r["Instances"]
-            if i["State"]["Name"] not in instances.ENDED
-        ]
-        if alive:
-            stub.add_response("terminate_instances", {}, {"InstanceIds": alive})
-
-
-def test_a_launch_is_ended_and_seen_to_end(
-    cloud: Cloud, launch: Launch, clock: FakeClock
-) -> None:
-    ids = instances.run(cloud, launch)
-    end(cloud, clock, ids)
-    assert {described(cloud, i)["State"]["Name"] for i in ids} == {"terminated"}
-    assert clock.slept == 5
-
-
-@pytest.mark.parametrize("hidden", [shown(), shown("pending"), shown("terminated")])
-def test_an_instance_that_ec2_does_not_show_yet_does_not_count_as_ended(
-    cloud: Cloud, clock: FakeClock, hidden: dict[str, Any]
-) -> None:
-    looks = [hidden, shown("pending", "pending"), shown("terminated", "shutting-down")]
-    with Stubber(cloud.client("ec2", REGION)) as stub:
-        stub_launch(stub, looks, "instance-id")
-        end(cloud, clock, ids_of(2))
-        stub.assert_no_pending_responses()
-    assert clock.slept == 10
-
-
-def test_a_launch_whose_answer_was_lost_is_looked_for_by_its_token(
-    cloud: Cloud, clock: FakeClock
-) -> None:
-    looks = [shown(), shown("running", "pending"), shown("terminated", "terminated")]
-    with Stubber(cloud.client("ec2", REGION)) as stub:
-        stub_launch(stub, looks, "client-token")
-        end(cloud, clock, [])
-        stub.assert_no_pending_responses()
-    assert clock.slept == 10
-
-
-def test_what_never_shows_is_given_up_after_a_minute_and_not_before(
-    cloud: Cloud, clock: FakeClock
-) -> None:
-    with Stubber(cloud.client("ec2", REGION)) as stub:
-        stub_launch(stub, [shown()] * 13, "client-token")
-        end(cloud, clock, [])
-        stub.assert_no_pending_responses()
-    assert clock.slept == instances.SETTLE == 60
-
-
-def test_a_launch_that_will_not_end_has_a_deadline(
-    cloud: Cloud, clock: FakeClock
-) -> None:
-    with Stubber(cloud.client("ec2", REGION)) as stub:
-        stub_launch(stub, [shown("running", "running")] * 3, "instance-id")
-        with pytest.raises(Deadline, match="client token token") as caught:
-            end(cloud, clock, ids_of(2), timeout=10)
-    assert caught.value.mend == "invoke reap"
 
 
 def test_tags_are_written_and_read_the_way_ec2_has_them() -> None:

@@ -112,6 +112,19 @@ def test_an_answer_that_is_no_address_is_an_error_with_a_way_out(
     assert "INVOKE_ANNEXKIT_BAKE_SSH_CIDRS" in caught.value.mend
 
 
+def test_errors_name_the_setting_that_was_asked(cloud: Cloud, check_ip: Serve) -> None:
+    check_ip(503, b"")
+    with pytest.raises(NetworkError) as unknown:
+        network.ssh_sources([], where="launch.ssh_cidrs")
+    assert "INVOKE_ANNEXKIT_LAUNCH_SSH_CIDRS=" in unknown.value.mend
+    with pytest.raises(UsageError) as wrong:
+        network.ssh_sources(["home"], where="launch.ssh_cidrs")
+    assert wrong.value.where == "launch.ssh_cidrs"
+    with pytest.raises(NetworkError) as missing:
+        network.vpc_of(cloud, REGION, "subnet-0123", where="launch.subnets")
+    assert "launch.subnets" in missing.value.mend
+
+
 def test_an_address_service_that_nobody_serves_is_the_same_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
