@@ -7,16 +7,22 @@ add one (docs/architecture.md, law 8).
 import logging
 
 from annexkit.ssh.connection import Connection, SshError
-from annexkit.ssh.keys import HostKey, HostKeyError, Key, new_key
-from annexkit.ssh.login import connect
+from annexkit.ssh.errors import Kind
+from annexkit.ssh.keys import HostKey, HostKeyError, Key, load_key, new_key
+from annexkit.ssh.login import PORT, connect
+from annexkit.ssh.probe import listening
 
 __all__ = [
+    "PORT",
     "Connection",
     "HostKey",
     "HostKeyError",
     "Key",
+    "Kind",
     "SshError",
     "connect",
+    "listening",
+    "load_key",
     "new_key",
 ]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,12 +14,31 @@ import paramiko
 
 from annexkit.errors import AnnexkitError
 from annexkit.process import Completed
+from annexkit.ssh.errors import Kind
 
 CHANNEL = 15.0  # seconds to open one; paramiko's own default is an hour
 
 
 class SshError(AnnexkitError):
-    """A node could not be reached, or a command could not be run to its end."""
+    """A node could not be reached, or a command could not be run to its end.
+
+    :param kind: what stood in the way, for those who decide by it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        mend: str = "",
+        kind: Kind = Kind.OTHER,
+    ) -> None:
+        super().__init__(what, where=where, mend=mend)
+        self.kind = kind
+
+
+class _Late(Exception):
+    """The time of a command is over."""
 
 
 @dataclass
@@ -34,6 +55,18 @@ class Connection:
 
     def __exit__(self, *_: object) -> None:
         """Close it, with all its channels."""
+        self.close()
+
+    def close(self) -> None:
+        """Close it, from any thread; a command that runs over it then fails.
+
+        Shut down first: paramiko's reader would notice the end only a tenth of a
+        second later, and closing waits for it.
+        """
+        transport = self.client.get_transport()
+        if transport is not None and isinstance(transport.sock, socket.socket):
+            with contextlib.suppress(OSError):  # the node may have ended it already
+                transport.sock.shutdown(socket.SHUT_RDWR)
         self.client.close()
 
     def run(
@@ -49,16 +82,12 @@ class Connection:
         :raises SshError: no channel, no end in time, or the connection broke.
         """
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        with self._channel(command) as channel:
-            late = threading.Event()
-            timer = threading.Timer(timeout, _give_up, (channel, late))
-            timer.start()
-            try:
-                done = _exchange(channel, command, data)
-            finally:
-                timer.cancel()
-        if late.is_set():
-            raise self._error(f"'{_short(command)}' did not end within {timeout:g} s")
+        try:
+            with self._channel(command) as channel:
+                done = _exchange(channel, command, data, time.monotonic() + timeout)
+        except _Late:
+            what = f"'{_short(command)}' did not end within {timeout:g} s"
+            raise self._error(what) from None
         if done.exit_code < 0:
             raise self._error(f"the connection broke while '{_short(command)}' ran")
         return done
@@ -82,34 +111,55 @@ class Connection:
 
     def _error(self, what: str) -> SshError:
         return SshError(
-            what, where=self.where, mend="the node may hang: read its console output"
+            what,
+            where=self.where,
+            mend="the node may hang: read its console output",
+            kind=Kind.COMMAND,
         )
 
 
-def _exchange(channel: paramiko.Channel, command: str, data: bytes) -> Completed:
-    errors: list[bytes] = []
-    others = [
-        threading.Thread(target=_send, args=(channel, data), daemon=True),
-        threading.Thread(
-            target=lambda: errors.extend(_all(channel.recv_stderr)), daemon=True
-        ),
-    ]
-    for thread in others:
-        thread.start()
-    output = b"".join(_all(channel.recv))
-    code = channel.recv_exit_status()
-    others[1].join()
-    return Completed(
-        (command,),
-        code,
-        output.decode(errors="replace"),
-        b"".join(errors).decode(errors="replace"),
-    )
+class _Arrival(threading.Event):
+    """Set when something came on either output; only its reader clears it.
+
+    Each of a channel's two buffers would clear it when it is read empty, and so hide
+    what the other one got meanwhile.
+    """
+
+    def clear(self) -> None:
+        """Do nothing; see :meth:`reset`."""
+
+    def reset(self) -> None:
+        """Clear it, before both buffers are read."""
+        super().clear()
 
 
-def _all(receive: Callable[[int], bytes]) -> Iterable[bytes]:
-    while piece := receive(65536):
-        yield piece
+def _exchange(
+    channel: paramiko.Channel, command: str, data: bytes, end: float
+) -> Completed:
+    """Send and read until the command ended, in this thread where windows allow it."""
+    arrival = _Arrival()
+    channel.in_buffer.set_event(arrival)
+    channel.in_stderr_buffer.set_event(arrival)
+    if len(data) <= channel.out_window_size:  # it can never wait for the node
+        _send(channel, data)
+    else:
+        threading.Thread(target=_send, args=(channel, data), daemon=True).start()
+    output, errors = bytearray(), bytearray()
+    open_ends = True
+    while open_ends:
+        if not arrival.wait(end - time.monotonic()):
+            raise _Late
+        arrival.reset()
+        # Looked at before reading: what came with the end is then still read.
+        open_ends = not (channel.closed or channel.eof_received)
+        while channel.recv_ready():
+            output += channel.recv(65536)
+        while channel.recv_stderr_ready():
+            errors += channel.recv_stderr(65536)
+    if not channel.status_event.wait(max(0.0, end - time.monotonic())):
+        raise _Late
+    texts = (bytes(each).decode(errors="replace") for each in (output, errors))
+    return Completed((command,), channel.exit_status, *texts)
 
 
 def _send(channel: paramiko.Channel, data: bytes) -> None:
@@ -117,13 +167,6 @@ def _send(channel: paramiko.Channel, data: bytes) -> None:
     with contextlib.suppress(OSError, EOFError):
         channel.sendall(data)
         channel.shutdown_write()
-
-
-def _give_up(channel: paramiko.Channel, late: threading.Event) -> None:
-    late.set()
-    # The connection may be gone as well; then there is nothing left to close.
-    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-        channel.close()
 
 
 def _short(command: str) -> str:

@@ -24,6 +24,18 @@ class Do(StrEnum):
     FAIL = "fail"
 
 
+class Kind(StrEnum):
+    """What stood in the way, for those who decide by it."""
+
+    WRONG_HOST = "wrong host"
+    UNREACHABLE = "unreachable"
+    NOT_LISTENING = "not listening"
+    REFUSED = "refused"
+    GONE = "gone"
+    COMMAND = "command"
+    OTHER = "other"
+
+
 class NoBanner(OSError):
     """The port is open, but no SSH server speaks."""
 
@@ -43,6 +55,7 @@ class Seen:
     meaning: str
     do: Do
     mend: str
+    kind: Kind = Kind.OTHER
     pause: float = 0.5
     growth: float = 1.0
     longest: float = 10.0
@@ -55,6 +68,7 @@ SEEN: tuple[Seen, ...] = (
         "the node shows another host key than expected",
         Do.FAIL,
         "do not connect; compare with the console output of the instance",
+        kind=Kind.WRONG_HOST,
     ),
     Seen(
         paramiko.AuthenticationException,
@@ -67,6 +81,7 @@ SEEN: tuple[Seen, ...] = (
         pause=1.0,
         growth=1.5,
         longest=5.0,
+        kind=Kind.REFUSED,
     ),
     Seen(
         IncompatiblePeer,
@@ -81,6 +96,7 @@ SEEN: tuple[Seen, ...] = (
         "the node shows a kind of host key of which we know none",
         Do.FAIL,
         "do not connect; compare with the console output of the instance",
+        kind=Kind.WRONG_HOST,
     ),
     Seen(
         paramiko.SSHException,
@@ -90,6 +106,7 @@ SEEN: tuple[Seen, ...] = (
         CONSOLE,
         pause=1.0,
         growth=1.5,
+        kind=Kind.NOT_LISTENING,
     ),
     Seen(
         paramiko.SSHException,
@@ -100,8 +117,22 @@ SEEN: tuple[Seen, ...] = (
         pause=1.0,
         growth=2.0,
     ),
-    Seen(NoBanner, "", "no SSH server speaks yet", Do.RETRY, CONSOLE),
-    Seen(ConnectionRefusedError, "", "nothing listens yet", Do.RETRY, CONSOLE),
+    Seen(
+        NoBanner,
+        "",
+        "no SSH server speaks yet",
+        Do.RETRY,
+        CONSOLE,
+        kind=Kind.NOT_LISTENING,
+    ),
+    Seen(
+        ConnectionRefusedError,
+        "",
+        "nothing listens yet",
+        Do.RETRY,
+        CONSOLE,
+        kind=Kind.NOT_LISTENING,
+    ),
     Seen(
         ConnectionResetError,
         "",
@@ -118,15 +149,30 @@ SEEN: tuple[Seen, ...] = (
         CONSOLE,
         growth=2.0,
     ),
-    Seen(TimeoutError, "", "the address does not answer", Do.RETRY, NETWORK),
+    Seen(
+        TimeoutError,
+        "",
+        "the address does not answer",
+        Do.RETRY,
+        NETWORK,
+        kind=Kind.UNREACHABLE,
+    ),
     Seen(
         OSError,
         "Name or service not known|nodename nor servname|No address associated",
         "the address is no address",
         Do.FAIL,
         "give an IP address or a name that resolves",
+        kind=Kind.UNREACHABLE,
     ),
-    Seen(OSError, "", "the address cannot be reached", Do.RETRY, NETWORK),
+    Seen(
+        OSError,
+        "",
+        "the address cannot be reached",
+        Do.RETRY,
+        NETWORK,
+        kind=Kind.UNREACHABLE,
+    ),
     Seen(Exception, "", "something unexpected went wrong", Do.FAIL, CONSOLE),
 )
 

@@ -6,14 +6,17 @@ import base64
 import binascii
 import hashlib
 import io
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 
 import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paramiko.pkey import UnknownKeyType
 
-from annexkit.errors import AnnexkitError
+from annexkit.errors import AnnexkitError, UsageError
+from annexkit.files import write_beside
 
 TYPES = (
     "ssh-ed25519",
@@ -37,14 +40,48 @@ class Key:
         return f"{self.pkey.get_name()} {self.pkey.get_base64()} annexkit"
 
 
-def new_key() -> Key:
-    """Make an ed25519 key that lives only in memory."""
-    text = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
+def new_key(keep_at: Path | None = None) -> Key:
+    """Make an ed25519 key.
+
+    :param keep_at: where its private file goes, mode 0400; None: in memory only.
+    :raises FileError: the disk refused.
+    """
+    text = (
+        Ed25519PrivateKey.generate()
+        .private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.NoEncryption(),
+        )
+        .decode()
     )
-    return Key(paramiko.Ed25519Key.from_private_key(io.StringIO(text.decode())))
+    if keep_at is not None:
+        write_beside(keep_at, text, mode=0o400)
+    return Key(paramiko.Ed25519Key.from_private_key(io.StringIO(text)))
+
+
+def load_key(path: Path) -> Key:
+    """Read a private key file.
+
+    :raises UsageError: not there, open to others, not a private key, or encrypted.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:  # as ssh(1) does
+            raise UsageError(
+                f"others may read this SSH private key: its mode is {mode:04o}",
+                where=str(path),
+                mend=f"chmod 0400 {path}; a key that others saw is better replaced",
+            )
+        return Key(paramiko.PKey.from_path(path))
+    # TypeError is what cryptography raises for a key with a passphrase.
+    except (OSError, TypeError, ValueError, *NO_KEY) as bad:
+        said = bad.strerror if isinstance(bad, OSError) else bad
+        raise UsageError(
+            f"this SSH private key cannot be read: {said}",
+            where=str(path),
+            mend="name a private key without a passphrase; ssh-keygen -t ed25519",
+        ) from bad
 
 
 class HostKeyError(AnnexkitError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import paramiko
 
 from annexkit.ssh.connection import CHANNEL, Connection, SshError
-from annexkit.ssh.errors import Do, NoBanner, Seen, classify
+from annexkit.ssh.errors import Do, Kind, NoBanner, Seen, classify
 from annexkit.ssh.keys import HostKey, Key
 from annexkit.waiting import Clock, Deadline, SystemClock, wait_for
 
@@ -100,15 +100,16 @@ class _Attempts:
     def where(self) -> str:
         return f"{self.user}@{self.address} ({self.name})"
 
-    def failure(self, what: str) -> SshError:
+    def failure(self, what: str, kind: Kind | None = None) -> SshError:
         """Say what was seen last and what to do about it."""
         if self.last is None or self.error is None:
-            return SshError(what, where=self.where)
+            return SshError(what, where=self.where, kind=kind or Kind.OTHER)
         said = str(self.error) or type(self.error).__name__
         return SshError(
             f"{what}: {self.last.meaning} ({said}; {self.tries} tries)",
             where=self.where,
             mend=self.last.mend,
+            kind=kind or self.last.kind,
         )
 
     def _judge(self, error: Exception) -> None:
@@ -126,7 +127,7 @@ class _Attempts:
         if now - self._asked >= ASK_EC2:
             self._asked = now
             if not self.still_there():
-                raise self.failure("the instance is gone")
+                raise self.failure("the instance is gone", Kind.GONE)
 
     def _wrong_key(self, error: paramiko.BadHostKeyException) -> SshError:
         got = HostKey.of(error.key, "shown by the node")
@@ -137,6 +138,7 @@ class _Attempts:
             where=self.where,
             mend="do not connect; see whether the address now belongs to another "
             "instance, and compare with the console output of this one",
+            kind=Kind.WRONG_HOST,
         )
 
     def _log_in(self) -> Connection:

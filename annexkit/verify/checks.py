@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,7 +13,14 @@ from annexkit.errors import AnnexkitError, Finding, Level
 from annexkit.process import Completed
 
 # What runs on the node, in the order in which one needs the other.
-MODULES = ("node_base", "node_system", "node_imds", "node_condor", "node_check")
+MODULES = (
+    "node_base",
+    "node_system",
+    "node_imds",
+    "node_condor",
+    "node_pool",
+    "node_check",
+)
 # Makes modules of the sources in the node's Python, so that they import each other
 # there as here; nothing is written to the node's disk.
 LOADER = """
@@ -54,6 +61,10 @@ class Expected(BaseModel):
     :param now: our own time, in epoch seconds.
     :param job_user: as whom a test job is submitted.
     :param patience: seconds that all waiting on the node together may take.
+    :param mode: what the user data asked for; a node of a pool is not asked to run a
+        job, and nothing waits for the end of its boot.
+    :param lease_expires: when the node must end, in epoch seconds; None: as it was told
+        at its start.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,6 +82,8 @@ class Expected(BaseModel):
     now: float
     job_user: str
     patience: float = 120.0
+    mode: Literal["one-node", "pool"] = "one-node"
+    lease_expires: float | None = None
 
 
 class Check(BaseModel):

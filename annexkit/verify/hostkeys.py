@@ -1,4 +1,4 @@
-"""Host keys of nodes, read from the console.
+"""Host keys of nodes: read from the console, kept by instance id.
 
 The console is the source nobody on the network path can forge: cloud-init prints the
 keys there between two markers (cloud-init documentation, "Keys to Console"), and our
@@ -8,11 +8,18 @@ image prints them once more at the end of boot.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+from filelock import FileLock
+
+from annexkit.errors import AnnexkitError
+from annexkit.files import write_beside
 from annexkit.ssh import HostKey, HostKeyError
 
-__all__ = ["HostKey", "parse_console"]
+__all__ = ["HostKey", "KnownHosts", "KnownHostsError", "by_hand", "parse_console"]
 
 BEGIN = "-----BEGIN SSH HOST KEY KEYS-----"
 END = "-----END SSH HOST KEY KEYS-----"
@@ -21,6 +28,11 @@ KEY = re.compile(
     r"(?:^|[^\w-])(ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)|ssh-rsa) "
     r"(AAAA[A-Za-z0-9+/]{20,}={0,2})(?=\s|$)"
 )
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class KnownHostsError(AnnexkitError):
+    """A known_hosts file of ours holds something else."""
 
 
 def parse_console(text: str) -> list[HostKey]:
@@ -61,3 +73,70 @@ def _keys(lines: Iterable[str]) -> list[HostKey]:
                 continue
             found[key.type] = key
     return sorted(found.values(), key=lambda key: key.type != "ssh-ed25519")
+
+
+@dataclass(frozen=True)
+class KnownHosts:
+    """The known_hosts file of one annex, in OpenSSH's format (sshd(8)).
+
+    Hosts are named by instance id, never by address: EC2 gives addresses to others.
+    """
+
+    path: Path
+
+    def read(self) -> dict[str, list[HostKey]]:
+        """Return the keys of each instance; nothing when there is no file yet.
+
+        :raises KnownHostsError: a line is not ours.
+        """
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return {}
+        found: dict[str, list[HostKey]] = {}
+        for number, line in enumerate(lines, 1):
+            name, _, key = line.partition(" ")
+            try:
+                found.setdefault(name, []).append(HostKey.parse(key, str(self.path)))
+            except HostKeyError as error:
+                raise KnownHostsError(
+                    error.what,
+                    where=f"{self.path}:{number}",
+                    mend="delete the file; the keys are read from the consoles again",
+                ) from error
+        return found
+
+    def pin(self, keys: Mapping[str, Iterable[HostKey]]) -> None:
+        """Pin each instance to its keys, in place of those it had.
+
+        :param keys: by instance id; many at once, for the file is written anew.
+        :raises KnownHostsError: an id could not stand in a known_hosts file.
+        """
+        for name in keys:
+            if not NAME.fullmatch(name):
+                raise KnownHostsError(
+                    f"'{name}' is no instance id", where=str(self.path)
+                )
+        self._change({name: list(found) for name, found in keys.items()})
+
+    def forget(self, instance_ids: Iterable[str]) -> None:
+        """Take instances out that are gone."""
+        self._change({name: [] for name in instance_ids})
+
+    def _change(self, new: dict[str, list[HostKey]]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.path}.lock"):
+            kept = self.read() | new
+            lines = [f"{name} {k.line}\n" for name in sorted(kept) for k in kept[name]]
+            write_beside(self.path, "".join(lines), mode=0o600)
+
+
+def by_hand(
+    instance_id: str, user: str, address: str, *, key: Path, known: KnownHosts
+) -> str:
+    """Return the command by which a person logs in with the same pinned keys."""
+    return (
+        f"ssh -i {shlex.quote(str(key))} -o IdentitiesOnly=yes "
+        f"-o UserKnownHostsFile={shlex.quote(str(known.path))} "
+        f"-o StrictHostKeyChecking=yes -o HostKeyAlias={instance_id} {user}@{address}"
+    )

@@ -13,6 +13,8 @@ from typing import Any, Optional
 
 from annexkit.verify.node_base import Node, command, differing, expect
 
+FAILED = "/run/annexkit/failed"
+CONTRACT = "annexkit-contract-annexkit.service"
 IMAGE = "/etc/annexkit/image.json"
 ATTRIBUTES = {
     "AnnexImageBuild": "build",
@@ -50,10 +52,23 @@ def condor_service(node: Node) -> str:
 
     def active() -> bool:
         said = command("systemctl", "is-active", "condor.service", check=False)
+        if said != "active":
+            _given_up(node)
         return said == "active"
 
     node.wait(active, "condor.service is not active")
     return "active"
+
+
+def _given_up(node: Node) -> None:
+    """Say why the contract failed, if it has: a kind, then a sentence.
+
+    The reason stands there while the contract still tries, too.
+    """
+    if node.path(FAILED).exists():
+        state = command("systemctl", "is-active", CONTRACT, check=False)
+        kind, _, why = node.read(FAILED).strip().partition(" ")
+        expect(state != "failed", "", f"{why} ({kind})")
 
 
 def condor_version(node: Node) -> str:
@@ -65,6 +80,8 @@ def condor_version(node: Node) -> str:
     match = re.search(r"\$CondorVersion: ([\d.]*\d)", command("condor_version"))
     found = match.group(1) if match else "none"
     recorded = node.want["htcondor"]
+    if not recorded and node.want.get("mode") == "pool":
+        return f"{found}; this registry does not know the build"
     wanted = re.match(r"(?:\d+:)?([\d.]*\d)", recorded)
     ok = wanted is not None and wanted.group(1) == found
     return expect(ok, found, f"{found}, expected {recorded or 'a recorded version'}")

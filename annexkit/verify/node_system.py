@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from annexkit.verify.node_base import (
+    POLL,
     Node,
+    Wrong,
     command,
     differing,
     expect,
@@ -28,6 +30,7 @@ WRITTEN_AT_BOOT = {
         ("/etc/annexkit/annex.json", "0600"),
         ("/etc/condor/config.d/49-annexkit-instance.config", "0644"),
         ("/etc/condor/config.d/50-annex.config", "0644"),
+        ("/etc/condor/config.d/51-annex-lease.config", "0644"),
     )
 }
 
@@ -66,6 +69,28 @@ def cloud_init(node: Node) -> str:
     problems = "; ".join(map(str, found.get("errors") or []))
     ok = found["status"] == "done" and not problems
     return expect(ok, said, f"{said}: {problems}")
+
+
+def boot_so_far(node: Node) -> str:
+    """How far the boot is, without waiting for its end."""
+    begin, end = "UserspaceTimestampMonotonic", "FinishTimestampMonotonic"
+    shown = properties("", "SystemState", begin, end)
+    if int(shown[end]):
+        took = (int(shown[end]) - int(shown[begin])) / 1e6
+        node.boot_seconds = round(took, 2)
+    return shown["SystemState"]
+
+
+def cloud_init_so_far(node: Node) -> str:
+    """cloud-init made no error in the stages that are over.
+
+    Its own report, kept as the stages go by (cloud-init manual, "status.json").
+    """
+    stages = node.json("/run/cloud-init/status.json").get("v1", {})
+    done = {name: stage for name, stage in stages.items() if isinstance(stage, dict)}
+    problems = [str(e) for stage in done.values() for e in stage.get("errors") or []]
+    over = [name for name, stage in done.items() if stage.get("finished")]
+    return expect(not problems, ", ".join(over), "; ".join(problems))
 
 
 def files(node: Node) -> str:
@@ -135,12 +160,22 @@ def identity(node: Node) -> str:
 
 def lease(node: Node) -> str:
     """The contract's timer ends the node when the lease does."""
-    wanted = node.json("/etc/annexkit/annex.json").get("lease_expires", 0)
-    at = _armed("annexkit-lease.timer", "NextElapseUSecRealtime")
-    when = _epoch(at)
-    ok = when is not None and abs(when - wanted) <= 2
-    what = f"the timer fires at {at or 'no time'}, the lease ends at {wanted}"
-    return expect(ok, f"in {wanted - time.time():.0f} s", what)
+    annex = node.json("/etc/annexkit/annex.json")
+    wanted = node.want.get("lease_expires") or annex.get("lease_expires", 0)
+    # A lease that has just moved is followed at the node's next look at it.
+    until = time.monotonic() + min(
+        2.0 * annex.get("lease_poll_seconds", 0), node.patience
+    )
+    while True:
+        at = _armed("annexkit-lease.timer", "NextElapseUSecRealtime")
+        when = _epoch(at)
+        if when is not None and abs(when - wanted) <= 2:
+            return f"in {wanted - time.time():.0f} s"
+        if time.monotonic() >= until:
+            break
+        time.sleep(POLL)
+    at = at or "no time"
+    raise Wrong(f"the timer fires at {at}, the lease ends at {wanted:.0f}")
 
 
 def _epoch(text: str) -> Optional[int]:  # noqa: UP045
@@ -153,8 +188,11 @@ def _epoch(text: str) -> Optional[int]:  # noqa: UP045
 
 def deadline(node: Node) -> str:
     """The timer from user data is armed, which does not depend on the contract."""
-    at = _armed("annexkit-deadline.timer", "NextElapseUSecMonotonic")
-    return expect(at not in ("", "0", "infinity"), f"armed, at uptime {at}")
+    names = ("NextElapseUSecMonotonic", "NextElapseUSecRealtime")
+    uptime, date = (_armed("annexkit-deadline.timer", name) for name in names)
+    if uptime in ("", "0", "infinity"):  # the lease has moved it
+        return expect(date, f"armed, at {date}", "it fires at no time")
+    return f"armed, at uptime {uptime}"
 
 
 def _armed(timer: str, when: str) -> str:

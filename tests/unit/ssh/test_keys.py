@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from annexkit.ssh import HostKey, HostKeyError, new_key
+from annexkit.errors import UsageError
+from annexkit.ssh import HostKey, HostKeyError, load_key, new_key
 from tests.unit.ssh.keys import host_key
 
 KINDS = ("ed25519", "ecdsa", "rsa")
@@ -15,6 +16,47 @@ def test_a_new_key_is_ed25519_and_another_each_time() -> None:
     one, two = new_key(), new_key()
     assert one.public_line.startswith("ssh-ed25519 AAAA")
     assert one.public_line != two.public_line
+
+
+def test_a_new_key_can_be_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "annexes" / "grid" / "id_ed25519"
+    made = new_key(path)
+    assert path.stat().st_mode & 0o777 == 0o400
+    assert load_key(path).public_line == made.public_line
+
+
+def keygen(path: Path, passphrase: str = "") -> Path:
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+def test_a_key_file_is_loaded(tmp_path: Path) -> None:
+    path = keygen(tmp_path / "id")
+    public = (tmp_path / "id.pub").read_text().split()[1]
+    assert public in load_key(path).public_line
+    path.chmod(0o400)
+    assert public in load_key(path).public_line
+
+
+def test_a_key_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.write_text("nothing")
+    bad.chmod(0o600)
+    encrypted = keygen(tmp_path / "encrypted", "secret")
+    for path in (tmp_path / "none", bad, encrypted):
+        with pytest.raises(UsageError, match="cannot be read") as caught:
+            load_key(path)
+        assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
+def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+    path = keygen(tmp_path / "id")
+    path.chmod(mode)
+    with pytest.raises(UsageError, match=f"its mode is {mode:04o}") as caught:
+        load_key(path)
+    assert caught.value.mend.startswith(f"chmod 0400 {path}")
 
 
 @pytest.mark.parametrize("kind", KINDS)

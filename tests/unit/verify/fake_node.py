@@ -121,7 +121,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
     found.write("/run/annexkit/contract", "annexkit\n")
     found.write("/etc/annexkit/image.json", json.dumps(IMAGE))
     found.write("/etc/annexkit/annex.json", json.dumps({"lease_expires": LEASE}), 0o600)
-    for name in ("49-annexkit-instance", "50-annex"):
+    for name in ("49-annexkit-instance", "50-annex", "51-annex-lease"):
         found.write(f"/etc/condor/config.d/{name}.config", "")
     found.write("/usr/lib/annexkit/imds.py", "")
     found.write("/usr/lib/annexkit/contract_annexkit.py", "", 0o755)

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import shlex
+import stat
+import threading
+from pathlib import Path
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -7,6 +13,9 @@ from annexkit.ssh import HostKey, new_key
 from annexkit.verify.hostkeys import (
     BEGIN,
     END,
+    KnownHosts,
+    KnownHostsError,
+    by_hand,
     parse_console,
 )
 from tests.unit.ssh.keys import host_key
@@ -110,3 +119,62 @@ def test_a_line_that_breaks_in_anywhere_never_makes_a_wrong_key(
     at = min(at, len(text))
     found = parse_console(f"{text[:at]}{first}{rest}{text[at:]}")
     assert set(found) <= {ED, RSA}
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> KnownHosts:
+    return KnownHosts(tmp_path / "annexes" / "a1" / "known_hosts")
+
+
+def test_keys_are_kept_by_instance_id(known: KnownHosts) -> None:
+    assert known.read() == {}
+    known.pin({"i-1": [ED, RSA], "i-2": [OTHER]})
+    known.pin({"i-1": [ED]})
+    assert {k: [x.line for x in v] for k, v in known.read().items()} == {
+        "i-1": [ED.line],
+        "i-2": [OTHER.line],
+    }
+    known.forget(["i-1", "i-never"])
+    assert list(known.read()) == ["i-2"]
+
+
+def test_only_the_owner_may_read_the_file(known: KnownHosts) -> None:
+    known.pin({"i-1": [ED]})
+    assert stat.S_IMODE(known.path.stat().st_mode) == 0o600
+
+
+def test_parallel_writers_lose_nothing(known: KnownHosts) -> None:
+    threads = [
+        threading.Thread(target=known.pin, args=({f"i-{n}": [ED]},)) for n in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(known.read()) == 20
+
+
+def test_a_damaged_file_is_named_with_its_line(known: KnownHosts) -> None:
+    known.pin({"i-1": [ED]})
+    known.path.write_text(known.path.read_text() + "i-2 nonsense\n")
+    with pytest.raises(KnownHostsError) as caught:
+        known.read()
+    assert caught.value.where == f"{known.path}:2"
+
+
+@pytest.mark.parametrize("name", ["", "i 1", "i-1\ni-2", "*"])
+def test_a_name_that_would_match_more_is_refused(known: KnownHosts, name: str) -> None:
+    with pytest.raises(KnownHostsError):
+        known.pin({name: [ED]})
+    assert not known.path.exists()
+
+
+def test_by_hand_pins_the_same_keys(known: KnownHosts, tmp_path: Path) -> None:
+    key = tmp_path / "a key"
+    command = by_hand("i-1", "admin", "192.0.2.1", key=key, known=known)
+    words = shlex.split(command)
+    assert words[:3] == ["ssh", "-i", str(key)]
+    assert f"UserKnownHostsFile={known.path}" in words
+    assert "HostKeyAlias=i-1" in words
+    assert "StrictHostKeyChecking=yes" in words
+    assert words[-1] == "admin@192.0.2.1"
