@@ -12,6 +12,8 @@ main() {
       die "contract '${contract}' has no files in provision/files.tsv"
   done
   install_files 40
+  # Compiled once here and not at each boot.
+  python3 -m compileall -q "${ANNEXKIT_ROOT}/usr/lib/annexkit"
   set_units 40
 }
 

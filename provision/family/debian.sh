@@ -11,7 +11,7 @@ UPSTREAM_KEY=/etc/apt/keyrings/annexkit-htcondor
 
 # What the files of ours call; named so that a lean base AMI serves, too.
 base_packages() {
-  printf '%s\n' ca-certificates cloud-init curl nftables openssh-server python3 sudo
+  printf '%s\n' awscli ca-certificates cloud-init curl nftables openssh-server python3 sudo
 }
 
 # Unsafe I/O leaves out dpkg's fsync of every file: a builder that loses power

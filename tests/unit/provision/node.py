@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from types import ModuleType
 
@@ -10,14 +10,14 @@ from tests.unit.provision.conftest import NODE
 
 
 def load(name: str) -> ModuleType:
-    """Load ``/usr/lib/annexkit/<name>.py`` under its own name, once."""
-    if name in sys.modules:
-        return sys.modules[name]
-    if name != "imds":
-        load("imds")
-    spec = importlib.util.spec_from_file_location(name, NODE / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    """Load ``/usr/lib/annexkit/<name>.py`` under its own name, once.
+
+    The modules find each other as on a node, and leave no compiled file in the tree.
+    """
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    sys.path.append(str(NODE))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(NODE))
+        sys.dont_write_bytecode = writes

@@ -14,6 +14,9 @@ from tests.unit.provision.metadata_stub import Behaviour, values
 from tests.unit.provision.node import load
 
 contract = load("contract_annexkit")
+htcondor = load("htcondor_config")
+lease = load("lease")
+annex_file = load("annex_file")
 
 INSTANCE = values(
     {
@@ -36,11 +39,6 @@ def annex(**changes: Any) -> str:
         "mode": "one-node",
         "lease_expires": int(time.time()) + 3600,
         "idle_seconds": 900,
-        "collector": "",
-        "trust_domain": "",
-        "uid_domain": "",
-        "auth": "IDTOKENS",
-        "secret": {},
         **changes,
     }
     return json.dumps(data)
@@ -70,10 +68,9 @@ def test_a_node_is_set_up(node: Machine) -> None:
     assert code == 0
     assert "annex my-annex of alice, mode one-node" in said
     assert is_ready(node)
-    assert node.calls == [
-        "systemctl enable annexkit-lease.timer",
-        "systemctl restart annexkit-lease.timer",
-    ]
+    assert node.calls == ["systemctl restart annexkit-lease.timer"]
+    wanted = node.root / "etc/systemd/system/timers.target.wants/annexkit-lease.timer"
+    assert wanted.resolve() == node.root / TIMER[1:]
 
 
 def test_ids_are_quoted_and_advertised_by_startd_and_master(node: Machine) -> None:
@@ -90,7 +87,7 @@ def test_the_same_boot_again_leaves_the_same_files(node: Machine) -> None:
     setting_up(node)
     before = {path: path.read_text() for path in node.root.rglob("*.config")}
     setting_up(node)
-    assert len(before) == 2
+    assert len(before) == 3
     assert before == {path: path.read_text() for path in node.root.rglob("*.config")}
 
 
@@ -177,10 +174,11 @@ def test_an_annex_that_is_not_usable_is_refused_with_the_reason(
 def test_a_mode_that_the_image_does_not_have_is_an_error_and_not_faked(
     node: Machine,
 ) -> None:
-    node.write("/etc/annexkit/annex.json", annex(mode="pool"))
+    node.write("/etc/annexkit/annex.json", annex(mode="cluster"))
     code, said = setting_up(node)
     assert code == 1
-    assert "mode 'pool' is not supported by this image; it knows one-node" in said
+    assert "mode 'cluster' is not supported by this image; it knows one-node" in said
+    assert node.read("/run/annexkit/failed").startswith("annex-file annex.json: mode")
     assert not is_ready(node)
     assert not list(node.root.rglob("*.config"))
     assert "systemctl restart annexkit-lease.timer" in node.calls
@@ -194,14 +192,14 @@ def test_a_lease_that_is_over_ends_the_node_before_anything_else(
     assert code == 1
     assert "the lease ended 6" in said
     assert node.calls == ["systemctl start --no-block annexkit-lease.service"]
-    assert behaviour.asked == []
+    assert behaviour.asked[1:] == [f"GET /latest/{contract.TAG}"]
 
 
 def test_a_lease_that_systemd_does_not_take_stops_the_setup(node: Machine) -> None:
     node.fake("systemctl", 'echo "bad unit" >&2; exit 1')
     code, said = setting_up(node)
     assert code == 1
-    assert "systemctl enable annexkit-lease.timer: bad unit" in said
+    assert "systemctl restart annexkit-lease.timer: bad unit" in said
     assert not is_ready(node)
 
 
@@ -217,7 +215,7 @@ def test_the_lease_timer_is_absolute_persistent_and_exact(node: Machine) -> None
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
 def test_systemd_reads_the_lease_as_the_time_that_was_meant(machine: Machine) -> None:
-    when = contract.lease_timer(4102444799).split("OnCalendar=")[1].splitlines()[0]
+    when = lease.lease_timer(4102444799).split("OnCalendar=")[1].splitlines()[0]
     done = machine.run("systemd-analyze", "calendar", when, TZ="UTC")
     assert done.returncode == 0, done.stderr
     assert "2099-12-31 23:59:59 UTC" in done.stdout.split("Next elapse:")[1]
@@ -225,14 +223,14 @@ def test_systemd_reads_the_lease_as_the_time_that_was_meant(machine: Machine) ->
 
 @pytest.mark.parametrize(("idle", "limited"), [(0, False), (900, True)])
 def test_an_idle_limit_of_zero_is_none(idle: int, limited: bool) -> None:
-    text = contract.ending(idle)
+    text = htcondor.ending(idle)
     assert ("STARTD_NOCLAIM_SHUTDOWN = 900" in text) is limited
     assert ("MASTER.DAEMON_SHUTDOWN_FAST" in text) is limited
     assert "DEFAULT_MASTER_SHUTDOWN_SCRIPT = /etc/condor/master" in text
 
 
 def test_a_one_node_pool_makes_no_key_and_listens_to_itself_only() -> None:
-    lines = contract.ONE_NODE.splitlines()
+    lines = htcondor.ONE_NODE.splitlines()
     assert "NETWORK_INTERFACE = 127.0.0.1" in lines
     assert "SEC_DEFAULT_AUTHENTICATION_METHODS = FS" in lines
     assert "SEC_TOKEN_POOL_SIGNING_KEY_FILE =" in lines

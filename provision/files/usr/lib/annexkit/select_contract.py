@@ -10,8 +10,6 @@ ANNEXKIT_ROOT is a prefix for every path, for tests.
 
 from __future__ import annotations
 
-import email
-import email.policy
 import json
 import os
 import re
@@ -102,6 +100,9 @@ def plain_text(user_data: bytes) -> str:
     head = data[:200].lstrip().lower()
     if not head.startswith((b"content-type:", b"mime-version:")):
         return data.decode("utf-8", "replace")
+    import email  # noqa: PLC0415  (costs time at boot, and few need it)
+    import email.policy  # noqa: PLC0415
+
     message = email.message_from_bytes(data, policy=email.policy.compat32)
     parts = (part.get_payload(decode=True) for part in message.walk())
     return "\n".join(
