@@ -10,7 +10,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -18,10 +18,14 @@ import botocore.session
 from pydantic import TypeAdapter, ValidationError
 from werkzeug.wrappers import Request, Response
 
+from annexkit.rehearsal import launch
+from annexkit.rehearsal.access import Guard
 from annexkit.rehearsal.faults import Knobs, Rule
 from annexkit.rehearsal.images import Images
 from annexkit.rehearsal.instances import Instances
 from annexkit.rehearsal.machines import State
+from annexkit.rehearsal.reading import access_key, read_call
+from annexkit.rehearsal.schedules import Schedules
 from annexkit.rehearsal.site import Site
 from annexkit.rehearsal.wire import (
     ApiError,
@@ -30,7 +34,6 @@ from annexkit.rehearsal.wire import (
     answer,
     error_response,
     parse,
-    read_call,
     text_of,
 )
 from annexkit.waiting import Clock, SystemClock
@@ -38,8 +41,10 @@ from annexkit.waiting import Clock, SystemClock
 log = logging.getLogger(__name__)
 
 CONTROL = "/_rehearsal/"
+# In the environment of a request that came from a machine.
+INSIDE = "annexkit.inside"
 RULES = TypeAdapter(list[Rule])
-Handler = Callable[[Call], Element | None]
+Handler = Callable[[Call], Element | dict[str, Any] | None]
 
 
 class Dropped(Exception):
@@ -53,8 +58,10 @@ class Cloud:
         self._site = site
         self._clock = clock or SystemClock()
         self.images = Images(site)
-        self.instances = Instances(site, self.images)
-        self._handlers: dict[str, Handler] = {
+        self.instances = Instances(site, self.images, self.inside)
+        self._guard = Guard(site.moto, site.roles)
+        self.schedules = Schedules(site, self._guard, self.instances.change, clock)
+        ec2: dict[str, Handler] = {
             "CopyImage": self.images.copy,
             "CreateImage": self.instances.create_image,
             "DeregisterImage": self.images.deregister,
@@ -72,6 +79,12 @@ class Cloud:
             "StopInstances": self.instances.change,
             "TerminateInstances": self.instances.change,
         }
+        self._handlers: dict[str, Mapping[str, Handler]] = {
+            "ec2": ec2,
+            "scheduler": self.schedules.handlers,
+            # a price list that knows nothing: moto's own cannot be asked
+            "pricing": {"GetProducts": lambda _: {"PriceList": []}},
+        }
         faults = site.faults
         self._controls: dict[str, Callable[[bytes], Any]] = {
             "GET status": lambda _: self.status(),
@@ -83,13 +96,16 @@ class Cloud:
             "DELETE faults": lambda _: faults.clear(),
             "GET knobs": lambda _: faults.knobs.model_dump(),
             "POST knobs": self._set_knobs,
+            "POST spot-notice": lambda data: self.instances.notify(
+                json.loads(data)["instance"]
+            ),
         }
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
         request = Request(environ)
         request.get_data(cache=True)
-        if request.path.startswith(CONTROL):
+        if request.path.startswith(CONTROL) and INSIDE not in environ:
             return self._control(request)(environ, start_response)
         try:
             response = self._respond(request)
@@ -98,8 +114,14 @@ class Cloud:
             response = Response(status=500)
         return response(environ, start_response)
 
+    def inside(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer one request of a machine: its role's calls, and nothing else."""
+        return self({**environ, INSIDE: True}, start_response)
+
     def _respond(self, request: Request) -> Response:
         call = read_call(request)
+        if call is None and INSIDE in request.environ:
+            return Response(status=403)
         if call is None:
             return self._site.moto.forward(request)
         begun = self._clock.monotonic()
@@ -110,15 +132,24 @@ class Cloud:
             raise
         taken = self._clock.monotonic() - begun
         status = response.status_code
-        if call.action == "CreateKeyPair" and status == 200:
-            said = parse(response.get_data(as_text=True))
-            self._site.faults.hand_out(text_of(said, "keyMaterial"))
+        if status == 200:
+            self._note_secret(call, response)
         self._site.faults.record(call, status, taken)
         log.info("%s %s -> %s in %.3f s", call.region, call.action, status, taken)
         return response
 
+    def _note_secret(self, call: Call, response: Response) -> None:
+        if call.action == "CreateKeyPair":
+            said = parse(response.get_data(as_text=True))
+            self._site.faults.hand_out(text_of(said, "keyMaterial"))
+        elif call.action == "PutParameter" and call.get("Type") == "SecureString":
+            self._site.faults.hand_out(call.get("Value"))
+
     def _with_faults(self, call: Call, request: Request) -> Response:
-        rule = self._site.faults.take(call)
+        asked = call
+        if call.action == "RunInstances" and self._site.faults.rules():
+            asked = launch.with_place(call, self._site.moto)
+        rule = self._site.faults.take(asked)
         if rule is None:
             return self._answer(call, request)
         if rule.delay_seconds:
@@ -132,11 +163,15 @@ class Cloud:
         return error_response(rule.error.error(), call)
 
     def _answer(self, call: Call, request: Request) -> Response:
-        handler = self._handlers.get(call.action) if call.service == "ec2" else None
+        handler = self._handlers.get(call.service, {}).get(call.action)
         try:
             check_region(call)
-            root = handler(call) if handler else None
-            return self._site.moto.forward(request) if root is None else answer(root)
+            inside = INSIDE in request.environ
+            self._guard.check(call, access_key(request), inside=inside)
+            found = handler(call) if handler else None
+            if found is None:
+                return self._site.moto.forward(request)
+            return _json(found) if isinstance(found, dict) else answer(found)
         except ApiError as error:
             return error_response(error, call)
         except Exception as error:  # what moto cannot do must not be an HTML page
@@ -151,7 +186,7 @@ class Cloud:
             return _json({"error": f"no such thing: {what}"}, 404)
         try:
             return _json(handler(request.get_data()))
-        except ValidationError as error:
+        except (ValidationError, ApiError, KeyError, ValueError) as error:
             return _json({"error": str(error)}, 400)
 
     def _set_knobs(self, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -19,9 +20,9 @@ from filelock import FileLock
 import annexkit
 from annexkit.errors import AnnexkitError, Finding, UsageError, raise_on_errors
 from annexkit.files import make_folder
-from annexkit.rehearsal import base_image, preflight, state, subnets
+from annexkit.rehearsal import base_image, pool_host, preflight, state, subnets
 from annexkit.rehearsal.podman import Podman, working_runtime
-from annexkit.rehearsal.state import Rehearsal, ServerProcess, environment
+from annexkit.rehearsal.state import Rehearsal, ServerProcess
 from annexkit.sections import RehearsalSettings
 from annexkit.waiting import Clock, wait_for
 
@@ -127,6 +128,15 @@ def running(settings: RehearsalSettings, root: Path) -> Rehearsal:
     )
 
 
+def environment(rehearsal: Rehearsal, pool: str = pool_host.DEFAULT) -> dict[str, str]:
+    """Return the variables that point annexkit, boto3 and Packer at the rehearsal.
+
+    :param pool: the pool host that annexes join, when there is one of that name.
+    """
+    host = pool_host.load(pool_host.folder_of(rehearsal.dir, pool))
+    return state.environment(rehearsal) | (host.environment() if host else {})
+
+
 def ask(rehearsal: Rehearsal, what: str, method: str = "GET", data: Any = None) -> Any:
     """Ask the server's own side (``/_rehearsal/``): status, faults, knobs, calls.
 
@@ -225,6 +235,7 @@ def _clean(folder: Path, identity: str) -> bool:
     there = bool(process or podman.machines() or podman.images() or podman.networks())
     podman.remove_everything()
     (folder / state.SERVER).unlink(missing_ok=True)
+    shutil.rmtree(folder / pool_host.FOLDER, ignore_errors=True)
     _remove_firmware(folder / "machines")
     return there
 

@@ -31,13 +31,39 @@ class Failure(Value):
         return ApiError(self.code, self.message, self.status)
 
 
+class Trouble(Value):
+    """What is wrong with machines.
+
+    :param never_boots: they start, as the API tells it, and never come up.
+    :param blocked: an ``address:port`` that their packets do not reach.
+    :param console_host_key: their consoles show another host key than they have.
+    :param clock_offset: how far ahead their programs' clocks are, in seconds.
+    """
+
+    never_boots: bool = False
+    blocked: str = Field(default="", pattern=r"^([0-9.]+:[0-9]+)?$")
+    console_host_key: bool = False
+    clock_offset: float = 0
+
+
+class Machines(Trouble):
+    """What is wrong with the first *count* machines of a launch."""
+
+    count: int = Field(default=10_000, ge=1)
+
+
 class Rule(Value):
     """One fault.
 
     Without *after*, the error is answered instead of doing anything. With it, the
     call is done first, and then the error is answered, or the connection dropped
     when there is no error. *where* asks for parameters of the call, such as
-    ``{"InstanceType": "c5.*"}``; actions and values may have wildcards.
+    ``{"InstanceType": "c5.*"}``; actions and values may have wildcards. RunInstances
+    has two more there: ``Zone``, and ``Market``, which is ``spot`` or ``on-demand``.
+
+    Rules with *capacity* or *machines* are about RunInstances alone, and leave the
+    call to other rules, too: no more than *capacity* instances are given, all calls
+    together; *machines* is wrong with what the call launches.
     """
 
     action: str
@@ -47,6 +73,13 @@ class Rule(Value):
     delay_seconds: float = Field(default=0, ge=0, le=600)
     after: bool = False
     times: int | None = Field(default=None, ge=1)
+    capacity: int | None = Field(default=None, ge=0)
+    machines: Machines | None = None
+
+    @property
+    def about_launch(self) -> bool:
+        """Whether it changes what a launch gives, instead of failing a call."""
+        return self.capacity is not None or self.machines is not None
 
     def meets(self, call: Call) -> bool:
         """Whether the rule is about this call."""
@@ -57,17 +90,24 @@ class Rule(Value):
         )
 
 
-class Knobs(Value):
-    """How slow the cloud is.
+class Knobs(Trouble):
+    """How slow the cloud is, and what is wrong with all of its machines.
 
     :param pending_seconds: least time that an instance is pending.
     :param image_pending_seconds: least time that an image is pending.
-    :param never_boots: machines start, as the API tells it, and never come up.
+    :param schedule_seconds: how late schedules fire; AWS's own precision is 60.
+    :param spot_notice_seconds: from a spot instance's notice to its end.
     """
 
     pending_seconds: float = Field(default=0, ge=0)
     image_pending_seconds: float = Field(default=0, ge=0)
-    never_boots: bool = False
+    schedule_seconds: float = Field(default=0, ge=0)
+    spot_notice_seconds: float = Field(default=120, ge=0)
+
+
+def troubled(knobs: Knobs, own: Trouble) -> Knobs:
+    """Return the knobs as they are for a machine that has troubles of its own."""
+    return knobs.model_copy(update=own.model_dump(exclude_defaults=True))
 
 
 class Record(Value):
@@ -109,16 +149,51 @@ class Faults:
             ]
 
     def take(self, call: Call) -> Rule | None:
-        """Return the first rule about *call*, and use up one of its times."""
+        """Return the first rule that fails *call*, and use up one of its times."""
         with self._lock:
-            for place, (rule, left) in enumerate(self._rules):
-                if rule.meets(call):
-                    if left is not None:
-                        self._rules[place] = (rule, left - 1)
-                    if left == 1:
-                        del self._rules[place]
+            for place, (rule, _) in enumerate(self._rules):
+                if rule.meets(call) and not rule.about_launch:
+                    self._use(place)
                     return rule
         return None
+
+    def capacity(self, call: Call, least: int, most: int) -> int:
+        """Return for how many of a launch's instances there is capacity.
+
+        What is given is used up, unless it is less than *least*.
+        """
+        with self._lock:
+            places = [
+                (place, rule.capacity)
+                for place, (rule, _) in enumerate(self._rules)
+                if rule.capacity is not None and rule.meets(call)
+            ]
+            given = min([most, *(capacity for _, capacity in places)])
+            for place, capacity in places if given >= least else ():
+                rule, left = self._rules[place]
+                now = {"capacity": capacity - given}
+                self._rules[place] = rule.model_copy(update=now), left
+        return given
+
+    def machines(self, call: Call) -> list[Machines]:
+        """Return what is wrong with what *call* launches; uses up times of rules."""
+        with self._lock:
+            places = [
+                place
+                for place, (rule, _) in enumerate(self._rules)
+                if rule.machines is not None and rule.meets(call)
+            ]
+            found = [self._rules[place][0].machines for place in places]
+            for place in reversed(places):
+                self._use(place)
+        return [one for one in found if one]
+
+    def _use(self, place: int) -> None:
+        rule, left = self._rules[place]
+        if left is not None:
+            self._rules[place] = (rule, left - 1)
+        if left == 1:
+            del self._rules[place]
 
     def record(self, call: Call, status: int, seconds: float) -> None:
         """Note a call that was answered."""

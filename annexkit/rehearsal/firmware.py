@@ -8,8 +8,17 @@ may replace the real ones while a machine runs.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
+from annexkit.rehearsal.wire import ApiError
+
+# Where the cloud's API answers inside a machine; link-local, and nothing of AWS's own.
+API_ADDRESS, API_PORT = "169.254.171.1", 80
+# Below /run, which is no part of any image. Services get it, login shells do not.
+SYSTEMD = "/run/systemd/system.conf.d/90-firmware.conf"
+LIBRARIES = Path("/usr/lib")
+FAKETIME = "/run/firmware/libfaketime.so.1"
 DMI = Path("/sys/devices/virtual/dmi/id")
 VENDOR = "Amazon EC2"
 
@@ -77,18 +86,65 @@ def _program(path: Path, text: str) -> Path:
     return path
 
 
-def hosts_file(folder: Path, address: str, name: str) -> tuple[Path, str, str]:
+def environment_file(folder: Path, **more: str) -> tuple[Path, str, str]:
+    """Write what systemd hands to every service: where the API is; return its mount."""
+    values = {"AWS_ENDPOINT_URL": f"http://{API_ADDRESS}:{API_PORT}", **more}
+    written = " ".join(f'"{name}={value}"' for name, value in values.items())
+    path = folder / "environment.conf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"[Manager]\nDefaultEnvironment={written}\n")
+    return path, SYSTEMD, "ro"
+
+
+def clock_files(
+    folder: Path, seconds: float, libraries: Path = LIBRARIES
+) -> list[tuple[Path, str, str]]:
+    """Return the mounts that set the clocks of a machine's programs ahead.
+
+    Services get it from systemd, sessions from /etc/environment (pam_env(8)). The
+    library is this host's own: made for an older C library, it serves a newer one.
+
+    :raises ApiError: this host has no libfaketime.
+    """
+    if not seconds:
+        return [environment_file(folder)]
+    found = sorted(libraries.glob("*/faketime/libfaketime.so.1"))
+    if not found:
+        raise ApiError("InternalError", "not installed: libfaketime", 500)
+    values = {
+        "LD_PRELOAD": FAKETIME,
+        "FAKETIME": f"{seconds:+g}s",
+        "DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+    session = folder / "environment"
+    text = "".join(f"{name}={value}\n" for name, value in values.items())
+    mounts = [environment_file(folder, **values)]
+    session.write_text(text)
+    return [
+        *mounts,
+        (session, "/etc/environment", "ro"),
+        (found[0], FAKETIME, "ro"),
+    ]
+
+
+def hosts_file(
+    folder: Path, address: str, name: str, others: Iterable[tuple[str, str]] = ()
+) -> tuple[Path, str, str]:
     """Write the machine's /etc/hosts, in place of EC2's DNS, and return its mount.
 
     podman's would hold this host's names.
+
+    :param others: (address, name) of what else a DNS would know.
     """
+    more = "".join(f"{address} {name}\n" for address, name in others)
     short = name.partition(".")[0]
     path = folder / "hosts"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
         "127.0.0.1 localhost\n"
         "::1 localhost ip6-localhost ip6-loopback\n"
-        f"{address} {name} {short}\n"
+        f"{address} {name} {short}\n{more}"
     )
     return path, "/etc/hosts", "rw"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from threading import Lock
 
@@ -18,7 +19,11 @@ CREDENTIALS_RENEWED = 3600
 
 
 class IdentitySource:
-    """Reads one instance's identity; what was read is good for half a second."""
+    """Reads one instance's identity; what was read is good for half a second.
+
+    :param roles: is told which role the access keys stand for.
+    :param notice: when a spot instance is to end, as the service says it, or nothing.
+    """
 
     def __init__(
         self,
@@ -26,8 +31,13 @@ class IdentitySource:
         region: str,
         instance_id: str,
         address: str,
+        *,
+        roles: dict[str, str],
+        notice: Callable[[], str] = str,
         clock: Clock | None = None,
     ) -> None:
+        self._roles = roles
+        self._notice = notice
         self._moto = moto
         self._region = region
         self._instance_id = instance_id
@@ -87,6 +97,8 @@ class IdentitySource:
             security_group_ids=tuple(group for _, group in groups),
             launched=text_of(item, "launchTime"),
             key_name=text_of(item, "keyName"),
+            life_cycle=text_of(item, "instanceLifecycle") or "on-demand",
+            spot_end=self._notice(),
             public_key=self._key(text_of(item, "keyName")),
             tags=tags_of(item),
             options=_options(item),
@@ -139,6 +151,8 @@ class IdentitySource:
         found = Identity("", "", "", self._region, "", ACCOUNT, self._address)
         role = text_of(profile, "Roles/member/RoleName")
         credentials = self._assume(text_of(profile, "Roles/member/Arn")) if role else {}
+        if key := credentials.get("AccessKeyId"):
+            self._roles[key] = role
         identity = text_of(profile, "InstanceProfileId")
         return replace(found, role=role, profile_id=identity, credentials=credentials)
 

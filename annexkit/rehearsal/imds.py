@@ -62,6 +62,8 @@ class Identity:
     security_groups: tuple[str, ...] = ()
     security_group_ids: tuple[str, ...] = ()
     launched: str = ""
+    life_cycle: str = "on-demand"
+    spot_end: str = ""
     key_name: str = ""
     public_key: str = ""
     profile_arn: str = ""
@@ -200,7 +202,7 @@ def _meta_data(instance: Identity) -> Tree:
         "iam": _iam(instance),
         "instance-action": "none",
         "instance-id": instance.instance_id,
-        "instance-life-cycle": "on-demand",
+        "instance-life-cycle": instance.life_cycle,
         "instance-type": instance.instance_type,
         "local-hostname": instance.hostname,
         "local-ipv4": instance.private_ip,
@@ -212,6 +214,7 @@ def _meta_data(instance: Identity) -> Tree:
         "reservation-id": instance.reservation_id,
         "security-groups": "\n".join(instance.security_groups),
         "services": {"domain": "amazonaws.com", "partition": "aws"},
+        "spot": _spot(instance),
         "tags": _tags(instance),
     }
     return {name: value for name, value in found.items() if value}
@@ -248,6 +251,16 @@ def _tags(instance: Identity) -> Tree:
     if instance.options.tags != "enabled" or not instance.tags:
         return {}
     return {"instance": dict(sorted(instance.tags.items()))}
+
+
+def _spot(instance: Identity) -> Tree:
+    if not instance.spot_end:
+        return {}
+    action = {"action": "terminate", "time": instance.spot_end}
+    return {
+        "instance-action": json.dumps(action),
+        "termination-time": instance.spot_end,
+    }
 
 
 def _iam(instance: Identity) -> Tree:

@@ -6,17 +6,24 @@ import base64
 import logging
 import time
 from dataclasses import dataclass
-from threading import Lock, RLock
+from threading import Event, Lock, RLock
 
-from annexkit.rehearsal import firmware, launch
-from annexkit.rehearsal.identity import IdentitySource, private_name
+from annexkit.rehearsal import launch
+from annexkit.rehearsal.faults import troubled
 from annexkit.rehearsal.image_view import Disk
 from annexkit.rehearsal.images import Images, mismatch
-from annexkit.rehearsal.imds import Imds
-from annexkit.rehearsal.machines import Hooks, Machine, State
-from annexkit.rehearsal.podman import MachineSpec
-from annexkit.rehearsal.site import Site
-from annexkit.rehearsal.view import Instance, View, described, put_state
+from annexkit.rehearsal.machines import GONE, State
+from annexkit.rehearsal.making import Maker
+from annexkit.rehearsal.netns import Wsgi
+from annexkit.rehearsal.site import Site, in_background
+from annexkit.rehearsal.view import (
+    Instance,
+    View,
+    described,
+    other_host_keys,
+    put_state,
+    trouble_of,
+)
 from annexkit.rehearsal.wire import (
     ApiError,
     Call,
@@ -30,8 +37,8 @@ from annexkit.rehearsal.wire import (
 log = logging.getLogger(__name__)
 
 MOST_CONSOLE = 64 * 1024
+SPOT_END = "Server.SpotInstanceTermination: Spot instance termination"
 CAPTURED = {State.RUNNING, State.STOPPING, State.STOPPED}
-GONE = {State.TERMINATED, State.SHUTTING_DOWN}
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,15 @@ class Launched:
 
 
 class Instances:
-    """The instances of all regions."""
+    """The instances of all regions.
 
-    def __init__(self, site: Site, images: Images) -> None:
+    :param api: the cloud, as its machines reach it.
+    """
+
+    def __init__(self, site: Site, images: Images, api: Wsgi) -> None:
         self._site = site
+        self._notices: dict[str, str] = {}
+        self._maker = Maker(site, api, self._notices)
         self._images = images
         self._instances: dict[str, Instance] = {}
         self._tokens: dict[tuple[str, str], Launched] = {}
@@ -94,12 +106,22 @@ class Instances:
 
     def _launch(self, call: Call) -> Element:
         image = self._images.launchable(call.region, call.get("ImageId"))
-        count = self._room(call)
-        moto = self._site.moto
+        moto, asked = self._site.moto, call
+        if self._site.faults.rules():
+            asked = launch.with_place(call, moto)
+        count = self._room(asked)
+        troubles = self._site.faults.machines(asked)
+        spot = bool(call.get("InstanceMarketOptions.MarketType"))
         root = launch.ask(launch.prepare(call, image, count, moto), moto)
-        for item in described(root):
+        for number, item in enumerate(described(root)):
             self._associate(call, item)
-            instance = self._instance(call.region, item, image.ref)
+            instance = self._maker.make(
+                call.region,
+                item,
+                image.ref,
+                spot=spot,
+                trouble=trouble_of(troubles, number),
+            )
             with self._lock:
                 self._instances[instance.id] = instance
             instance.machine.start()
@@ -115,7 +137,11 @@ class Instances:
                 f"You have requested more instances ({least}) than your current "
                 f"limit allows ({room}): rehearsal.machines in invoke.yaml",
             )
-        return min(most, room)
+        most = min(most, room)
+        given = self._site.faults.capacity(call, least, most)
+        if given < least:
+            raise launch.no_capacity(call)
+        return given
 
     def _associate(self, call: Call, item: Element) -> None:
         """Give the instance its profile; moto gives it to a launch's first one only."""
@@ -126,56 +152,6 @@ class Instances:
             self._site.moto.ask(
                 Call("ec2", call.region, "AssociateIamInstanceProfile", params)
             )
-
-    def _instance(self, region: str, item: Element, ref: str) -> Instance:
-        identity = text_of(item, "instanceId")
-        address = self._site.addresses.take()
-        source = IdentitySource(self._site.moto, region, identity, address)
-        hooks = Hooks(
-            behaviour=lambda: self._behaviour(region, identity),
-            ended=lambda state: self._ended(region, identity, state),
-            knobs=lambda: self._site.faults.knobs,
-        )
-        machine = Machine(
-            self._site.podman,
-            self._site.network,
-            self._spec(region, item, ref, address),
-            metadata=Imds(source, issued=self._site.faults.hand_out),
-            hooks=hooks,
-        )
-        moto_address = text_of(item, "privateIpAddress")
-        image = text_of(item, "imageId")
-        return Instance(identity, region, image, moto_address, address, machine)
-
-    def _spec(self, region: str, item: Element, ref: str, address: str) -> MachineSpec:
-        identity = text_of(item, "instanceId")
-        name = private_name(region, address)
-        folder = self._site.folder(identity)
-        mounts = firmware.install(folder, identity, text_of(item, "instanceType"))
-        return MachineSpec(
-            name=f"{self._site.rehearsal.network}-{identity}",
-            image=ref,
-            address=address,
-            mac=text_of(item, "networkInterfaceSet/item/macAddress"),
-            hostname=name.partition(".")[0],
-            labels=(("annexkit.instance", identity), ("annexkit.region", region)),
-            mounts=(*mounts, firmware.hosts_file(folder, address, name)),
-        )
-
-    def _behaviour(self, region: str, identity: str) -> str:
-        name = "instanceInitiatedShutdownBehavior"
-        root = self._site.moto.ec2(
-            region, "DescribeInstanceAttribute", InstanceId=identity, Attribute=name
-        )
-        return root.findtext(f"{name}/value") or "stop"
-
-    def _ended(self, region: str, identity: str, state: State) -> None:
-        """Tell moto that a machine ended by itself."""
-        action = "TerminateInstances" if state in GONE else "StopInstances"
-        try:
-            self._site.moto.ec2(region, action, InstanceId__1=identity)
-        except ApiError:
-            log.exception("%s", identity)
 
     def change(self, call: Call) -> Element:
         """StartInstances, StopInstances and TerminateInstances; moto checks the ids."""
@@ -199,6 +175,26 @@ class Instances:
         elif call.action == "StartInstances" and was is State.STOPPED:
             machine.start()
 
+    def notify(self, identity: str) -> None:
+        """Tell a spot instance that it is to end, and end it when its time is over.
+
+        :raises ApiError: no such spot instance.
+        """
+        instance = self.find(identity)
+        if instance is None or not instance.spot:
+            raise ApiError("InvalidInstanceID.NotFound", f"no spot instance {identity}")
+        seconds = self._site.faults.knobs.spot_notice_seconds
+        end = time.gmtime(time.time() + seconds)
+        self._notices[identity] = time.strftime("%Y-%m-%dT%H:%M:%SZ", end)
+        call = Call("ec2", instance.region, "TerminateInstances")
+
+        def interrupt() -> None:
+            Event().wait(seconds)
+            instance.machine.reason = SPOT_END
+            self.change(call.having(InstanceId__1=identity))
+
+        in_background(interrupt, f"spot-{identity}")
+
     def reboot(self, call: Call) -> Element:
         """RebootInstances."""
         root = self._site.moto.ask(call)
@@ -214,7 +210,10 @@ class Instances:
         instance = self.find(call.get("InstanceId"))
         if instance is None:
             return root
-        said = instance.machine.console().encode()[-MOST_CONSOLE:]
+        text = instance.machine.console()
+        if troubled(self._site.faults.knobs, instance.trouble).console_host_key:
+            text = other_host_keys(text)
+        said = text.encode()[-MOST_CONSOLE:]
         texts = {
             "instanceId": instance.id,
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),

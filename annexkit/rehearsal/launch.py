@@ -73,6 +73,29 @@ def prepare(call: Call, image: Image, count: int, moto: Moto) -> Call:
     return Call(call.service, call.region, call.action, params)
 
 
+def with_place(call: Call, moto: Moto) -> Call:
+    """Return the call with ``Zone`` and ``Market``, for rules that ask for them."""
+    market = "spot" if call.get("InstanceMarketOptions.MarketType") else "on-demand"
+    subnet = call.get("SubnetId") or call.get("NetworkInterface.1.SubnetId")
+    subnet = subnet or next(iter(_subnet(call, moto).values()), "")
+    try:
+        root = moto.ec2(call.region, "DescribeSubnets", SubnetId__1=subnet)
+    except ApiError:
+        return call.having(Market=market)
+    zone = root.findtext("subnetSet/item/availabilityZone") or ""
+    return call.having(Market=market, Zone=zone)
+
+
+def no_capacity(call: Call) -> ApiError:
+    """Return the error for a launch that there is no capacity for."""
+    return ApiError(
+        "InsufficientInstanceCapacity",
+        f"We currently do not have sufficient {call.get('InstanceType')} capacity in "
+        f"the Availability Zone you requested ({call.get('Zone')}).",
+        500,
+    )
+
+
 def ask(call: Call, moto: Moto) -> Element:
     """Have moto launch, and say what it refuses in AWS's words."""
     try:

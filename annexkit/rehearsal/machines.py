@@ -10,7 +10,8 @@ import logging
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +20,6 @@ from threading import Lock, Thread
 from annexkit.errors import AnnexkitError
 from annexkit.rehearsal import netns
 from annexkit.rehearsal.faults import Knobs
-from annexkit.rehearsal.imds import ADDRESS
 from annexkit.rehearsal.podman import POWER_SWITCH, MachineSpec, Podman
 from annexkit.waiting import Clock, SystemClock
 
@@ -60,6 +60,9 @@ _CODES = {
 }
 
 
+GONE = {State.TERMINATED, State.SHUTTING_DOWN}
+
+
 class Goal(StrEnum):
     """What is to become of a machine that is on."""
 
@@ -67,6 +70,15 @@ class Goal(StrEnum):
     STOP = "stop"
     REBOOT = "reboot"
     TERMINATE = "terminate"
+
+
+@dataclass(frozen=True)
+class Service:
+    """What answers a machine at an address of its own loopback device."""
+
+    address: str
+    port: int
+    application: netns.Wsgi
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,7 @@ class Machine:
         network: Callable[[], str],
         spec: MachineSpec,
         *,
-        metadata: netns.Wsgi,
+        services: Sequence[Service],
         hooks: Hooks,
         clock: Clock | None = None,
     ) -> None:
@@ -99,7 +111,7 @@ class Machine:
         self.reason = ""
         self._podman = podman
         self._network = network
-        self._metadata = metadata
+        self._services = services
         self._hooks = hooks
         self._clock = clock or SystemClock()
         self._lock = Lock()
@@ -217,16 +229,21 @@ class Machine:
         raise AnnexkitError(f"machine {self.spec.name} ended before it was switched on")
 
     def _boot(self, pid: int, ended: int) -> None:
-        netns.add_address(pid, ADDRESS)
-        server = netns.NamespaceServer(pid, ADDRESS, 80, self._metadata)
-        try:
-            if not self._hooks.knobs().never_boots:
+        with ExitStack() as stack:
+            for one in self._services:
+                netns.add_address(pid, one.address)
+                server = netns.NamespaceServer(
+                    pid, one.address, one.port, one.application
+                )
+                stack.callback(server.close)
+            knobs = self._hooks.knobs()
+            if knobs.blocked:
+                netns.block(pid, *knobs.blocked.split(":"))
+            if not knobs.never_boots:
                 Path(f"/proc/{pid}/root{POWER_SWITCH}").touch()
                 self._powered = True
             self._come_up(ended)
             _gone(ended, None)
-        finally:
-            server.close()
 
     def _come_up(self, ended: int) -> None:
         """Be pending until SSH answers and the least time for it is over."""

@@ -40,6 +40,15 @@ def add_address(pid: int, address: str) -> None:
     )
 
 
+def block(pid: int, address: str, port: str) -> None:
+    """Drop what the namespace of *pid* sends to a TCP port, as a firewall does."""
+    run(
+        *("nsenter", f"--net=/proc/{pid}/ns/net", "iptables", "--append", "OUTPUT"),
+        *("--destination", address, "--protocol", "tcp", "--dport", port),
+        *("--jump", "DROP"),
+    )
+
+
 def listen(pid: int, address: str, port: int) -> socket.socket:
     """Open a listening TCP socket in the network namespace of process *pid*.
 

@@ -58,6 +58,7 @@ def main(folder: Path) -> int:
 def serve(rehearsal: state.Rehearsal, podman: Podman, ended: Event) -> None:
     """Answer until *ended* is set."""
     cloud = make_cloud(rehearsal, podman)
+    cloud.schedules.start()
     server = make_server(
         "127.0.0.1",
         rehearsal.port,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, Thread
 
@@ -53,7 +53,10 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Site:
-    """One rehearsal's moto, podman, network and faults."""
+    """One rehearsal's moto, podman, network and faults.
+
+    :param roles: the role that each access key of a metadata service stands for.
+    """
 
     rehearsal: Rehearsal
     podman: Podman
@@ -61,23 +64,29 @@ class Site:
     faults: Faults
     addresses: Addresses
     bridge: str
+    roles: dict[str, str] = field(default_factory=dict)
 
     def network(self) -> str:
-        """Return the machines' network, its bridge's address fixed.
-
-        A bridge takes the lowest address of its ports: each new machine could change
-        it, and what its neighbours know of it would be wrong. netavark makes the
-        bridge with the first machine and removes it with the last.
-        """
-        wanted = bridge_address(self.rehearsal.id)
-        file = Path(f"/sys/class/net/{self.bridge}/address")
-        if file.exists() and file.read_text().strip() != wanted:
-            run("ip", "link", "set", "dev", self.bridge, "address", wanted, check=False)
+        """Return the machines' network, its bridge's address fixed."""
+        fix_bridge(self.rehearsal.id, self.bridge)
         return self.rehearsal.network
 
     def folder(self, instance_id: str) -> Path:
         """Return where the firmware of an instance lies."""
         return self.rehearsal.dir / "machines" / instance_id
+
+
+def fix_bridge(identity: str, bridge: str) -> None:
+    """Give the bridge of a rehearsal's network the address that it keeps.
+
+    A bridge takes the lowest address of its ports: each new machine could change it,
+    and what its neighbours know of it would be wrong. netavark makes the bridge with
+    the first machine and removes it with the last.
+    """
+    wanted = bridge_address(identity)
+    file = Path(f"/sys/class/net/{bridge}/address")
+    if file.exists() and file.read_text().strip() != wanted:
+        run("ip", "link", "set", "dev", bridge, "address", wanted, check=False)
 
 
 def bridge_address(identity: str) -> str:

@@ -168,6 +168,13 @@ def environment(rehearsal: Rehearsal) -> dict[str, str]:
         "INVOKE_ANNEXKIT_BAKE_IMAGE_POLL": "1",
         # asking AWS for this machine's public address makes no sense here
         "INVOKE_ANNEXKIT_BAKE_SSH_CIDRS": rehearsal.subnet,
+        "INVOKE_ANNEXKIT_LAUNCH_SSH_CIDRS": rehearsal.subnet,
+        "INVOKE_ANNEXKIT_LAUNCH_OWNER": "alice",
+        "INVOKE_ANNEXKIT_LAUNCH_INSTANCE_TYPES": "t3.small",
+        "INVOKE_ANNEXKIT_LAUNCH_HOURLY_PRICE": "t3.small=0.0208",
+        "INVOKE_ANNEXKIT_LAUNCH_LEASE_POLL": "2",
+        "INVOKE_ANNEXKIT_LAUNCH_BOOT_TIMEOUT": "60s",
+        "INVOKE_ANNEXKIT_LAUNCH_JOIN_TIMEOUT": "60s",
         **_past_proxy(),
     }
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from annexkit.rehearsal import filters
+from annexkit.rehearsal.faults import Machines, Trouble
 from annexkit.rehearsal.identity import private_name
 from annexkit.rehearsal.machines import Machine, State
 from annexkit.rehearsal.site import Site
@@ -24,6 +28,8 @@ class Instance:
     moto_address: str
     address: str
     machine: Machine
+    spot: bool = False
+    trouble: Trouble = field(default_factory=Trouble)
 
 
 class View:
@@ -82,6 +88,8 @@ class View:
             if instance := self._find(text_of(item, "instanceId")):
                 _renumber(item, instance)
                 _describe_machine(item, instance.machine)
+                if instance.spot:
+                    put(item, "instanceLifecycle", "spot")
         return root
 
 
@@ -89,6 +97,26 @@ def described(root: Element) -> Iterator[Element]:
     """Yield the described instances of RunInstances or DescribeInstances."""
     for found in root.iter("instancesSet"):
         yield from list(found)
+
+
+def trouble_of(troubles: Iterable[Machines], number: int) -> Trouble:
+    """Return the trouble that the machine *number* of a launch has, from 0 on."""
+    for trouble in troubles:
+        if number < trouble.count:
+            return Trouble(**trouble.model_dump(exclude={"count"}))
+    return Trouble()
+
+
+def other_host_keys(console: str) -> str:
+    """Show other host keys than the machine's: the Ed25519 key changed, no other."""
+
+    def changed(found: re.Match[str]) -> str:
+        blob = base64.b64decode(found[1])
+        other = blob[:-32] + hashlib.sha256(blob).digest()
+        return f"ssh-ed25519 {base64.b64encode(other).decode()}"
+
+    only = re.sub(r"(?m)^.*(ecdsa-sha2-\S+|ssh-rsa) AAAA.*\n?", "", console)
+    return re.sub(r"ssh-ed25519 (AAAA[A-Za-z0-9+/=]+)", changed, only)
 
 
 def put_state(item: Element, path: str, state: State) -> None:

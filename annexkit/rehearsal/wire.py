@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 from werkzeug.test import Client
@@ -22,7 +22,6 @@ Element = ET.Element
 XMLNS = "http://ec2.amazonaws.com/doc/2016-11-15/"
 VERSION = "2016-11-15"
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
-SCOPE = re.compile(r"Credential=[^/]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/")
 
 
 class ApiError(Exception):
@@ -37,13 +36,17 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One API call: service and region from its signature, action, parameters."""
+    """One API call: service and region from its signature, action, parameters.
+
+    A call whose body is JSON has it in *data* too; its *params* are that, flattened.
+    """
 
     service: str
     region: str
     action: str
     params: Mapping[str, str] = field(default_factory=dict)
     json: bool = False
+    data: Any = None
 
     def get(self, name: str, default: str = "") -> str:
         """Return a parameter."""
@@ -100,22 +103,6 @@ def tag_params(resources: Iterable[str], tags: Mapping[str, str]) -> dict[str, s
     for number, (key, value) in enumerate(tags.items(), 1):
         params |= {f"Tag.{number}.Key": key, f"Tag.{number}.Value": value}
     return params
-
-
-def read_call(request: Request) -> Call | None:
-    """Read what a request asks for; None when it is no call that names its action."""
-    scope = SCOPE.search(request.headers.get("Authorization", ""))
-    service, region = (scope["service"], scope["region"]) if scope else ("", "")
-    if target := request.headers.get("X-Amz-Target", ""):
-        return Call(service, region, target.rpartition(".")[2], json=True)
-    pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
-    if request.method == "POST" and "form" in request.headers.get("Content-Type", ""):
-        body = request.get_data(cache=True).decode()
-        pairs += parse_qsl(body, keep_blank_values=True)
-    params = dict(pairs)
-    if not scope or "Action" not in params:
-        return None
-    return Call(service, region, params.pop("Action"), params)
 
 
 def error_response(error: ApiError, call: Call) -> Response:
@@ -212,14 +199,18 @@ class Moto:
     def send(self, call: Call) -> Response:
         """Make a call, whatever it answers."""
         params = {"Version": VERSION, **call.params, "Action": call.action}
-        scope = f"rehearsal/20200101/{call.region}/{call.service}/aws4_request"
-        signed = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
         with self._lock:
             answered = self._client.post(
                 "/",
                 data=urlencode(params),
-                headers={"Authorization": signed, "Content-Type": FORM},
+                headers={**_signed(call.service, call.region), "Content-Type": FORM},
             )
+        return _plain(answered)
+
+    def get(self, service: str, region: str, path: str) -> Response:
+        """Read from a service whose calls are methods and paths."""
+        with self._lock:
+            answered = self._client.get(path, headers=_signed(service, region))
         return _plain(answered)
 
     def ask(self, call: Call) -> Element:
@@ -237,6 +228,12 @@ class Moto:
     def ec2(self, region: str, action: str, **params: str) -> Element:
         """Make an EC2 call; ``A__1`` stands for the parameter ``A.1``."""
         return self.ask(Call("ec2", region, action).having(**params))
+
+
+def _signed(service: str, region: str) -> dict[str, str]:
+    scope = f"rehearsal/20200101/{region}/{service}/aws4_request"
+    signed = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
+    return {"Authorization": signed}
 
 
 def _plain(answered: Any) -> Response:

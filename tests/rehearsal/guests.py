@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -202,16 +203,33 @@ def eventually(condition: Callable[[], Any], what: str, timeout: float = 30) -> 
     wait_for(condition, what=what, timeout=timeout, poll=0.1)
 
 
-def a_profile(rehearsal: Rehearsal) -> dict[str, str]:
-    """Make a role and an instance profile of the same name."""
-    session = boto3.Session(
-        aws_access_key_id="test", aws_secret_access_key="test", region_name="us-west-2"
-    )
-    iam = session.client("iam", endpoint_url=rehearsal.endpoint)
+def client(rehearsal: Rehearsal, service: str) -> Any:
+    session: Any = boto3.Session("test", "test", region_name="us-west-2")
+    return session.client(service, endpoint_url=rehearsal.endpoint)
+
+
+def a_role(rehearsal: Rehearsal, service: str, action: str, resource: str) -> str:
+    """Make a role that *service* may assume, with one action; return its name."""
+    iam, name = client(rehearsal, "iam"), f"role-{uuid4().hex[:8]}"
+    trust = {"Effect": "Allow", "Principal": {"Service": service}}
+    own = {"Effect": "Allow", "Action": action, "Resource": resource}
+    for document in (trust | {"Action": "sts:AssumeRole"}, own):
+        text = json.dumps({"Version": "2012-10-17", "Statement": [document]})
+        if document is own:
+            iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=text)
+        else:
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument=text)
+    return name
+
+
+def a_profile(rehearsal: Rehearsal, role: str = "") -> dict[str, str]:
+    """Make an instance profile, with a role of the same name when none is given."""
+    iam = client(rehearsal, "iam")
     name = f"node-{uuid4().hex[:8]}"
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+    if not role:
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
     profile = iam.create_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=role or name)
     return {"name": name, "arn": str(profile["Arn"])}
 
 

@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from annexkit.rehearsal.faults import Failure, Faults, Rule
+from annexkit.rehearsal.faults import (
+    Failure,
+    Faults,
+    Knobs,
+    Machines,
+    Rule,
+    Trouble,
+    troubled,
+)
 from tests.unit.rehearsal.samples import a_call
 
 THROTTLED = Failure(code="RequestLimitExceeded", status=503)
@@ -74,3 +82,35 @@ def test_secrets_that_were_handed_out_are_told_to_who_looks_for_them() -> None:
     faults.hand_out("a key")
     faults.hand_out("a token")
     assert faults.secrets() == ["a key", "a token"]
+
+
+def test_capacity_is_used_up_by_all_launches_together() -> None:
+    faults = Faults()
+    faults.add([Rule(action="RunInstances", where={"Zone": "*c"}, capacity=3)])
+    here = a_call("RunInstances", Zone="us-west-2c")
+    assert faults.capacity(here, 1, 2) == 2
+    assert faults.capacity(here, 2, 2) == 1
+    assert faults.capacity(here, 1, 5) == 1, "what was refused is still there"
+    assert faults.capacity(here, 1, 1) == 0
+    assert faults.capacity(a_call("RunInstances", Zone="us-west-2a"), 1, 5) == 5
+
+
+def test_what_is_wrong_with_a_launch_does_not_fail_the_call() -> None:
+    faults = Faults()
+    ill = Machines(count=1, never_boots=True)
+    faults.add([Rule(action="RunInstances", machines=ill, times=1)])
+    call = a_call("RunInstances")
+    assert faults.take(call) is None
+    assert faults.machines(call) == [ill]
+    assert faults.machines(call) == []
+
+
+def test_a_machine_has_its_own_troubles_and_those_of_all() -> None:
+    found = troubled(Knobs(pending_seconds=3), Trouble(blocked="10.0.0.1:9618"))
+    assert (found.pending_seconds, found.blocked) == (3, "10.0.0.1:9618")
+    assert troubled(Knobs(never_boots=True), Trouble()).never_boots
+
+
+def test_an_address_to_block_has_a_port() -> None:
+    with pytest.raises(ValidationError):
+        Trouble(blocked="10.0.0.1")

@@ -116,3 +116,20 @@ def test_an_image_for_imdsv2_makes_tokens_required_unless_the_launch_says() -> N
     asked = a_call("RunInstances", MetadataOptions__HttpTokens="optional")
     assert prepared(asked, image).get(tokens) == "optional"
     assert prepared(a_call("RunInstances")).get(tokens) == ""
+
+
+def test_a_launch_tells_its_zone_and_market_to_rules() -> None:
+    zone = "<item><availabilityZone>b</availabilityZone></item>"
+    one = f"<r><subnetSet>{zone}</subnetSet></r>"
+    moto = cast(Moto, Answers(DescribeSubnets=one))
+    call = a_call("RunInstances", NetworkInterface__1__SubnetId="subnet-b")
+    found = launch.with_place(call, moto)
+    assert (found.get("Zone"), found.get("Market")) == ("b", "on-demand")
+    spot = call.having(InstanceMarketOptions__MarketType="spot")
+    assert launch.with_place(spot, moto).get("Market") == "spot"
+
+
+def test_missing_capacity_is_an_error_of_the_service() -> None:
+    error = launch.no_capacity(a_call("RunInstances", InstanceType="t", Zone="b"))
+    assert (error.code, error.status) == ("InsufficientInstanceCapacity", 500)
+    assert "(b)" in error.message

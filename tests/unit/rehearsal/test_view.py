@@ -6,10 +6,11 @@ from typing import Any, cast
 import pytest
 
 from annexkit.rehearsal import wire
+from annexkit.rehearsal.faults import Machines
 from annexkit.rehearsal.image_view import Disk, Image, leave_out_others, put_right
 from annexkit.rehearsal.machines import Machine, State
 from annexkit.rehearsal.site import Site
-from annexkit.rehearsal.view import Instance, View
+from annexkit.rehearsal.view import Instance, View, other_host_keys, trouble_of
 from annexkit.rehearsal.wire import Element, parse, text_of
 from tests.unit.rehearsal.samples import Answers, a_call
 
@@ -142,3 +143,18 @@ def test_other_accounts_snapshots_are_left_out() -> None:
     root = parse(f"<r><snapshotSet>{items}</snapshotSet></r>")
     leave_out_others(root)
     assert [text_of(i, "ownerId") for i in root.iter("item")] == ["123456789012"]
+
+
+def test_a_console_may_show_another_host_key() -> None:
+    key = "AAAAC3NzaC1lZDI1NTE5AAAAIMxbkaBy+/g6sTPNXrfuTfininRhivmrQ8AXqeYqn9r3"
+    text = f"begin\r\nssh-rsa AAAAB3 root@x\r\nssh-ed25519 {key} root@x\r\nend\r\n"
+    found = other_host_keys(text).split()
+    assert [w for w in found if w.startswith("ssh-")] == ["ssh-ed25519"]
+    assert found[2].startswith("AAAAC3NzaC1lZDI1NTE5AAAAI")
+    assert len(found[2]) == len(key)
+    assert found[2] != key
+
+
+def test_a_launchs_first_machines_have_its_troubles() -> None:
+    troubles = [Machines(count=1, never_boots=True)]
+    assert [trouble_of(troubles, n).never_boots for n in (0, 1)] == [True, False]

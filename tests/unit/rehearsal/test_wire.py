@@ -8,6 +8,7 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request, Response
 
 from annexkit.rehearsal import wire
+from annexkit.rehearsal.reading import read_call
 from annexkit.rehearsal.wire import ApiError, Call, Moto
 from tests.unit.rehearsal.samples import a_call
 
@@ -24,7 +25,7 @@ def a_request(body: str = "", **headers: str) -> Request:
 
 
 def test_a_call_is_read_with_its_region_and_service() -> None:
-    call = wire.read_call(
+    call = read_call(
         a_request("Action=RunInstances&MinCount=1&UserData=", Authorization=SIGNED)
     )
     assert call == Call(
@@ -34,14 +35,14 @@ def test_a_call_is_read_with_its_region_and_service() -> None:
 
 def test_a_json_call_is_named_by_its_target() -> None:
     target = {"X-Amz-Target": "AmazonSSM.GetParameter"}
-    call = wire.read_call(a_request("{}", Authorization=SIGNED, **target))
+    call = read_call(a_request("{}", Authorization=SIGNED, **target))
     assert call is not None
     assert (call.action, call.json) == ("GetParameter", True)
 
 
 def test_a_request_that_names_no_action_is_no_call() -> None:
-    assert wire.read_call(a_request("x=1", Authorization=SIGNED)) is None
-    assert wire.read_call(a_request("Action=DescribeImages")) is None
+    assert read_call(a_request("x=1", Authorization=SIGNED)) is None
+    assert read_call(a_request("Action=DescribeImages")) is None
 
 
 def test_members_come_in_the_order_of_their_numbers() -> None:
@@ -114,7 +115,7 @@ def test_moto_is_asked_in_the_callers_region() -> None:
     moto, seen = moto_that_answers("<r><x>1</x></r>")
     root = moto.ec2("ap-south-1", "DescribeImages", Owner__1="self")
     assert root.findtext("x") == "1"
-    assert wire.read_call(seen[0]) == Call(
+    assert read_call(seen[0]) == Call(
         "ec2",
         "ap-south-1",
         "DescribeImages",
