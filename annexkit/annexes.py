@@ -10,15 +10,17 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from annexkit import instances, tags
 from annexkit.aws import Cloud
-from annexkit.errors import AnnexkitError
+from annexkit.errors import AnnexkitError, UsageError
 from annexkit.files import write_beside
 from annexkit.instances import ENDED, Instance
+from annexkit.sections import AnnexName
 
 ALIVE = ["pending", "running", "stopping", "stopped"]
+NAME: TypeAdapter[str] = TypeAdapter(AnnexName)
 
 
 class RecordError(AnnexkitError):
@@ -29,6 +31,7 @@ class LaunchRecord(BaseModel):
     """One run of ``invoke launch``: times in epoch seconds, prices in USD an hour.
 
     ``price`` is what one node costs, by instance type and market (``type/market``).
+    ``token_expires`` is when its nodes' token ends; 0 when that is not known.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -46,6 +49,7 @@ class LaunchRecord(BaseModel):
     price: dict[str, float] = {}
     failures: dict[str, int] = {}
     ids: list[str] = []
+    token_expires: float = 0.0
 
 
 class Record(BaseModel):
@@ -79,6 +83,11 @@ class AnnexFolder:
         return self.path / "known_hosts"
 
     @property
+    def ledger(self) -> Path:
+        """What was seen of each of its nodes; the receipt comes from it."""
+        return self.path / "ledger.json"
+
+    @property
     def receipt(self) -> Path:
         """What it came to, as JSON."""
         return self.path / "receipt.json"
@@ -107,7 +116,8 @@ class AnnexFolder:
 
     def remove(self) -> None:
         """Forget the annex, its key and its host keys; the receipt stays."""
-        for path in (self.path / "record.json", self.key, self.known_hosts):
+        kept = (self.path / "record.json", self.key, self.known_hosts, self.ledger)
+        for path in kept:
             path.unlink(missing_ok=True)
         if self.path.is_dir() and not any(self.path.iterdir()):
             shutil.rmtree(self.path)
@@ -131,6 +141,21 @@ class Annex:
         """When the last of its leases ends, in epoch seconds."""
         ends = [tags.expiry(node.tags) for node in self.nodes]
         return max((end for end in ends if end is not None), default=None)
+
+
+def check_name(name: str) -> str:
+    """Return the name of an annex as it was given.
+
+    :raises UsageError: it is none; a wildcard would reach other people's annexes.
+    """
+    try:
+        return NAME.validate_python(name)
+    except ValidationError:
+        raise UsageError(
+            f"{name[:80]!r} is no annex's name: 1 to 27 of A-Z, a-z, 0-9 and -",
+            where="--annex-name",
+            mend="see: invoke status",
+        ) from None
 
 
 def folder(state: Path, name: str) -> AnnexFolder:

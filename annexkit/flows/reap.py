@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from annexkit import processes, tags
-from annexkit.aws import AwsError
+from annexkit.aws import AwsError, Cloud
 from annexkit.files import write_beside
 from annexkit.flows.site import Site
 from annexkit.journal import Entry
+from annexkit.launch import parameter
 from annexkit.registry import Registry, State
 from annexkit.registry.edits import set_retired
 from annexkit.sweep.find import Thing, find_things
@@ -21,6 +21,7 @@ from annexkit.sweep.judge import Evidence, Fate, Verdict, belongs, judge
 from annexkit.sweep.take import Taken, take
 
 PACKER_GRACE = 300.0  # seconds; after SIGTERM Packer ends its builder and waits
+SEEN = "reap-seen.json"
 SETTLE = 60.0  # what EC2 may still hide after a call; younger entries stay open
 
 
@@ -56,30 +57,50 @@ def survey(site: Site, regions: tuple[str, ...] = ()) -> Survey:
     :param regions: where to look; ``reap.regions``, else every enabled region.
     :raises RegistryError: the registry is another account's.
     """
-    cloud, prefix = site.cloud, site.settings.bake.name_prefix
     site.check_account()
-    regions = regions or site.settings.reap.regions or cloud.enabled_regions()
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        asked = {
-            region: pool.submit(find_things, cloud, region, prefix)
-            for region in regions
-        }
-    things: list[Thing] = []
-    unreachable = []
-    for region, answer in asked.items():
-        try:
-            things += answer.result()
-        except AwsError as error:
-            unreachable.append((region, str(error)))
+    regions = regions or site.settings.reap.regions or site.cloud.enabled_regions()
+    things, unreachable = _look(site, regions)
     now = site.clock.time()
     evidence = Evidence(
         now=now,
         entries=tuple(_entries(site)),
         registered=_proved(site.registry.read()),
-        seen=_remember(site.state / "reap-seen.json", things, now, regions),
+        seen=_remember(site, things, now, regions),
         min_age=site.settings.reap.min_age,
     )
-    return Survey(tuple(judge(things, evidence)), regions, tuple(unreachable))
+    return Survey(tuple(judge(things, evidence)), regions, unreachable)
+
+
+def _look(
+    site: Site, regions: tuple[str, ...]
+) -> tuple[list[Thing], tuple[tuple[str, str], ...]]:
+    """Look at all regions at once; return what is there, and who did not answer."""
+    prefix = site.settings.bake.name_prefix
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        asked = [
+            (region, answer)
+            for region in regions
+            for answer in (
+                pool.submit(find_things, site.cloud, region, prefix),
+                pool.submit(_secrets, site.cloud, region),
+            )
+        ]
+    things: list[Thing] = []
+    unreachable: dict[str, str] = {}
+    for region, answer in asked:
+        try:
+            things += answer.result()
+        except AwsError as error:
+            unreachable.setdefault(region, str(error))
+    return things, tuple(unreachable.items())
+
+
+def _secrets(cloud: Cloud, region: str) -> list[Thing]:
+    """Return the secrets of launches, which are deleted when a launch is over."""
+    return [
+        Thing("parameter", one.name, region, name=one.annex, tags=one.tags)
+        for one in parameter.listed(cloud, region)
+    ]
 
 
 def carry_out(site: Site, found: Survey) -> list[Taken]:
@@ -115,17 +136,25 @@ def _proved(registry: Registry) -> frozenset[tuple[str, str]]:
 
 
 def _remember(
-    path: Path, things: Iterable[Thing], now: float, regions: tuple[str, ...]
+    site: Site, things: Iterable[Thing], now: float, regions: tuple[str, ...]
 ) -> dict[str, float]:
     """Return when each thing was first seen before now, and store what is seen."""
-    try:
-        known = {str(k): float(v) for k, v in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, AttributeError):  # first reap, or a damaged file
-        known = {}
+    known = _seen(site)
+    dead = [_dead(e) for e in _entries(site) if e.kind == "launch" and e.owner.gone]
     elsewhere = {k: v for k, v in known.items() if k.split("/")[0] not in regions}
-    here = {thing.key: known.get(thing.key, now) for thing in things}
-    write_beside(path, json.dumps(elsewhere | here, indent=2, sort_keys=True) + "\n")
+    keys = [*(thing.key for thing in things), *dead]
+    here = {key: known.get(key, now) for key in keys}
+    text = json.dumps(elsewhere | here, indent=2, sort_keys=True) + "\n"
+    write_beside(site.state / SEEN, text)
     return here
+
+
+def _seen(site: Site) -> dict[str, float]:
+    try:
+        known = json.loads((site.state / SEEN).read_text())
+        return {str(key): float(when) for key, when in known.items()}
+    except (OSError, ValueError, AttributeError):  # first reap, or a damaged file
+        return {}
 
 
 def _retire(site: Site, gone: list[Thing]) -> None:
@@ -147,17 +176,17 @@ def _retire(site: Site, gone: list[Thing]) -> None:
 
 def _unmark_proved(site: Site, found: Survey) -> None:
     """Take the expiry off what the registry holds: its bake died before it could."""
+    proved = _proved(site.registry.read())
     for verdict in found.verdicts:
         thing = verdict.thing
-        if verdict.fate is Fate.KEEP and tags.EXPIRES in thing.tags:
-            held = (thing.region, thing.id) in _proved(site.registry.read())
-            if held:
-                site.cloud.call(
-                    thing.region,
-                    "delete_tags",
-                    Resources=[thing.id, *thing.parts],
-                    Tags=[{"Key": tags.EXPIRES}],
-                )
+        held = (thing.region, thing.id) in proved
+        if held and verdict.fate is Fate.KEEP and tags.EXPIRES in thing.tags:
+            site.cloud.call(
+                thing.region,
+                "delete_tags",
+                Resources=[thing.id, *thing.parts],
+                Tags=[{"Key": tags.EXPIRES}],
+            )
 
 
 def _close_entries(site: Site, found: Survey) -> None:
@@ -166,12 +195,28 @@ def _close_entries(site: Site, found: Survey) -> None:
     left = [*(v.thing for v in found.verdicts if v.fate is Fate.TAKE)]
     seen = set(found.regions) - {region for region, _ in found.unreachable}
     for entry in _entries(site):
-        settled = site.clock.time() - entry.created > SETTLE
         if (
             entry.owner.gone
             and not (entry.packer and entry.packer.alive)
-            and settled
+            and _settled(site, entry)
             and entry.region in seen
             and not any(belongs(thing, entry) for thing in left)
         ):
             site.journal.close(entry.id)
+
+
+def _settled(site: Site, entry: Entry) -> bool:
+    """Say whether EC2 shows by now all that was asked for under an entry.
+
+    A launch asks again and again until its deadline, so its age says nothing: what
+    counts is when a reap first saw it dead.
+    """
+    now = site.clock.time()
+    if entry.kind != "launch":
+        return now - entry.created > SETTLE
+    dead_since = _seen(site).get(_dead(entry), now)
+    return now - dead_since > SETTLE or now > entry.deadline + SETTLE
+
+
+def _dead(entry: Entry) -> str:
+    return f"{entry.region}/dead-launch/{entry.id}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from annexkit.errors import Exit, Finding, Level, UsageError
+from annexkit import tags
+from annexkit.errors import Exit, Finding, Level
+from annexkit.flows.asking import confirmed
 from annexkit.flows.reap import Survey, carry_out, end_orphans, survey
 from annexkit.flows.site import Site
 from annexkit.settings import split_flag
@@ -32,7 +33,13 @@ def reap_and_report(
     taken: list[Taken] = []
     if found.doomed and not dry_run:
         _show(site, found)
-        if _confirmed(site, len(found.doomed), yes):
+        count = len(found.doomed)
+        if confirmed(
+            f"Take these {count} things away?",
+            yes=yes,
+            what=f"{count} things would be taken",
+            mend="invoke reap --yes",
+        ):
             taken = carry_out(site, found if yes else _still(site, found))
     elif not dry_run:
         taken = carry_out(site, found)
@@ -41,21 +48,6 @@ def reap_and_report(
         console.finding(Finding(Level.WARNING, reason, region, "run this again"))
     failed = [t for t in taken if t.error]
     return Exit.PARTLY if failed or found.unreachable else Exit.DONE
-
-
-def _confirmed(site: Site, count: int, yes: bool) -> bool:
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"{count} things would be taken, and nobody is here to ask",
-            mend="invoke reap --yes",
-        )
-    try:
-        answer = input(f"Take these {count} things away? [y/N] ")
-    except EOFError:
-        return False
-    return answer.strip().lower() == "y"
 
 
 def _still(site: Site, shown: Survey) -> Survey:
@@ -70,7 +62,7 @@ def _still(site: Site, shown: Survey) -> Survey:
 
 def _show(site: Site, found: Survey) -> None:
     if not site.console.as_json:
-        site.console.table(COLUMNS, [_row(v) for v in found.verdicts])
+        site.console.table(COLUMNS, _rows(found.verdicts))
 
 
 def _report(site: Site, found: Survey, taken: list[Taken]) -> None:
@@ -100,6 +92,31 @@ def _report(site: Site, found: Survey, taken: list[Taken]) -> None:
         asked = len(found.regions) - len(found.unreachable)
         kept = sum(v.fate is not Fate.TAKE for v in found.verdicts)
         console.result({}, f"nothing to take in {asked} regions; {kept} things kept")
+
+
+def _rows(verdicts: Iterable[Verdict]) -> list[tuple[str, ...]]:
+    """Return a row for each thing, and one for all that an annex keeps in a region.
+
+    Nodes within their lease are no news, and there may be thousands.
+    """
+    rows = []
+    kept: dict[tuple[str, str, str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        thing = verdict.thing
+        if verdict.fate is Fate.KEEP and thing.launch:
+            annex = thing.tags.get(tags.ANNEX, "")
+            key = (thing.region, thing.kind, annex, verdict.reason)
+            kept.setdefault(key, []).append(verdict)
+        else:
+            rows.append(_row(verdict))
+    for (region, kind, annex, reason), some in kept.items():
+        if len(some) == 1:
+            rows.append(_row(some[0]))
+        else:
+            age = f"{max(v.age or 0.0 for v in some) / 60:.0f} min"
+            count = f"{len(some)} of them"
+            rows.append((str(Fate.KEEP), f"{kind}s", region, count, annex, age, reason))
+    return rows
 
 
 def _row(verdict: Verdict) -> tuple[str, ...]:

@@ -40,6 +40,11 @@ class Thing:
         return self.tags.get(tags.BUILD, "")
 
     @property
+    def launch(self) -> str:
+        """The launch it was made by, by its tag; what has one is an annex's."""
+        return self.tags.get(tags.LAUNCH, "")
+
+    @property
     def key(self) -> str:
         """One string that names it in the whole account."""
         return f"{self.region}/{self.kind}/{self.id}"
@@ -64,7 +69,7 @@ def find_things(cloud: Cloud, region: str, prefix: str) -> list[Thing]:
 
 def _instances(cloud: Cloud, region: str) -> Iterator[Thing]:
     filters = [
-        _by_tag(),
+        _by_tag(tags.BUILD, tags.LAUNCH),
         {"Name": "instance-state-name", "Values": [*ALIVE, "shutting-down"]},
     ]
     for page in cloud.pages(
@@ -80,7 +85,8 @@ def _instances(cloud: Cloud, region: str) -> Iterator[Thing]:
                     state=said["State"]["Name"],
                     created=said.get("LaunchTime"),
                 )
-            yield from _packer_groups(said, region)
+            if tags.BUILD in from_tags(said.get("Tags", [])):
+                yield from _packer_groups(said, region)
 
 
 def _packer_groups(said: dict[str, Any], region: str) -> Iterator[Thing]:
@@ -124,11 +130,13 @@ def _images(cloud: Cloud, region: str, prefix: str) -> Iterator[Thing]:
 
 def _volumes(cloud: Cloud, region: str) -> Iterator[Thing]:
     # Volumes in use go with their instance; only the loose ones are left behind.
-    filters = [_by_tag(), {"Name": "status", "Values": ["available"]}]
-    for said in cloud.pages(region, "describe_volumes", "Volumes", Filters=filters):
-        yield _thing(
-            "volume", said["VolumeId"], region, said, created=said.get("CreateTime")
-        )
+    loose = {"Name": "status", "Values": ["available"]}
+    for key in (tags.BUILD, tags.LAUNCH):
+        filters = [_by_tag(key), loose]
+        for said in cloud.pages(region, "describe_volumes", "Volumes", Filters=filters):
+            yield _thing(
+                "volume", said["VolumeId"], region, said, created=said.get("CreateTime")
+            )
 
 
 def _snapshots(cloud: Cloud, region: str) -> Iterator[Thing]:
@@ -137,7 +145,7 @@ def _snapshots(cloud: Cloud, region: str) -> Iterator[Thing]:
         "describe_snapshots",
         "Snapshots",
         OwnerIds=["self"],
-        Filters=[_by_tag()],
+        Filters=[_by_tag(tags.BUILD)],
     ):
         yield _thing(
             "snapshot", said["SnapshotId"], region, said, created=said.get("StartTime")
@@ -170,8 +178,8 @@ def _ours(said: dict[str, Any], name: str, prefix: str) -> bool:
     return bool(named) or tags.BUILD in from_tags(said.get("Tags", []))
 
 
-def _by_tag() -> dict[str, Any]:
-    return {"Name": "tag-key", "Values": [tags.BUILD]}
+def _by_tag(*keys: str) -> dict[str, Any]:
+    return {"Name": "tag-key", "Values": list(keys)}
 
 
 def _thing(

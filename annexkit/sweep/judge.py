@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from annexkit import tags
@@ -62,7 +63,10 @@ def _decide(thing: Thing, evidence: Evidence) -> tuple[Fate, str]:
         return Fate.KEEP, "the registry holds it as ready"
     entry = _entry_of(thing, evidence.entries)
     if entry is not None and entry.owner.alive:
-        return Fate.KEEP, f"a running bake owns it (pid {entry.owner.pid})"
+        what = "launch" if thing.launch else "bake"
+        return Fate.KEEP, f"a running {what} owns it (pid {entry.owner.pid})"
+    if thing.launch:
+        return _of_annex(thing, entry, evidence.now)
     expires = tags.expiry(thing.tags)
     if expires is None and any(key.startswith(tags.PREFIX) for key in thing.tags):
         # A proved image has lost its expiry; another checkout's registry may hold it,
@@ -71,6 +75,29 @@ def _decide(thing: Thing, evidence: Evidence) -> tuple[Fate, str]:
     if entry is not None and entry.owner.gone:
         return Fate.TAKE, f"the bake it belongs to is gone (pid {entry.owner.pid})"
     return _by_age(thing, expires, evidence)
+
+
+def _of_annex(thing: Thing, entry: Entry | None, now: float) -> tuple[Fate, str]:
+    """Judge what an annex has: by its launch's process first, then by its lease."""
+    annex = f"annex {thing.tags.get(tags.ANNEX, '?')}"
+    if entry is not None and entry.owner.gone:
+        return (
+            Fate.TAKE,
+            f"{annex}: the launch it belongs to is gone (pid {entry.owner.pid})",
+        )
+    expires = tags.expiry(thing.tags)
+    if expires is None:
+        # Every launch writes it; somebody took it off, and only they know why.
+        return Fate.KEEP, f"{annex}: it says no end of its lease; end it: {_end(thing)}"
+    if now >= expires:
+        return Fate.TAKE, f"{annex}: its lease was over {_span(now - expires)} ago"
+    until = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Fate.KEEP, f"{annex}: its lease runs until {until}"
+
+
+def _end(thing: Thing) -> str:
+    name = thing.tags.get(tags.ANNEX, "...")
+    return f"invoke terminate --annex-name {name} --region {thing.region}"
 
 
 def _by_age(
@@ -96,9 +123,14 @@ def _untagged(thing: Thing, evidence: Evidence) -> tuple[Fate, str]:
 
 
 def belongs(thing: Thing, entry: Entry) -> bool:
-    """Say whether an entry's bake made a thing: by its build tag, else by its name."""
+    """Say whether an entry's bake or launch made a thing: by its tag, else its name.
+
+    An annex's things name the build of their image, too, and are not that bake's.
+    """
     if entry.region != thing.region:
         return False
+    if entry.launch or thing.launch:
+        return entry.launch == thing.launch
     if thing.build:
         return entry.build == thing.build
     named = bool(entry.ami_name) and thing.name == entry.ami_name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,11 @@ from annexkit.errors import AnnexkitError
 from annexkit.sweep.find import Thing
 from annexkit.waiting import Clock, wait_for
 
-ORDER = ("instance", "image", "volume", "snapshot", "key-pair", "security-group")
+ORDER = (
+    *("instance", "image", "volume", "snapshot", "key-pair", "parameter"),
+    "security-group",
+)
+BATCH = 100  # instances a call; one that resists makes its batch go one by one
 GONE = ("NotFound", "Unavailable")  # InvalidAMIID.Unavailable: deregistered
 
 
@@ -55,29 +59,84 @@ def take(
     :param timeout: seconds to wait for what holds on to another (an ending instance
         holds its security group).
     """
+    patience = Patience(timeout, poll, clock)
     taken = []
-    for thing in sorted(things, key=lambda t: ORDER.index(t.kind)):
-        try:
-            _take_one(cloud, thing, Patience(timeout, poll, clock))
-            taken.append(Taken(thing))
-        except AnnexkitError as error:
-            taken.append(Taken(thing, str(error)))
+    for batch in _batches(sorted(things, key=lambda t: ORDER.index(t.kind))):
+        taken += _take_batch(cloud, batch, patience)
     return taken
+
+
+def _batches(things: list[Thing]) -> Iterator[list[Thing]]:
+    """Put the instances of a region together, and everything else by itself."""
+    instances_of: dict[str, list[Thing]] = {}
+    for thing in things:
+        if thing.kind == "instance":
+            instances_of.setdefault(thing.region, []).append(thing)
+    for there in instances_of.values():
+        for at in range(0, len(there), BATCH):
+            yield there[at : at + BATCH]
+    yield from ([thing] for thing in things if thing.kind != "instance")
+
+
+def _take_batch(cloud: Cloud, batch: list[Thing], patience: Patience) -> list[Taken]:
+    if batch[0].kind == "instance":
+        return _end_instances(cloud, batch, patience)
+    try:
+        _take_one(cloud, batch[0], patience)
+    except AnnexkitError as error:
+        return [Taken(batch[0], str(error))]
+    return [Taken(batch[0])]
+
+
+def _end_instances(cloud: Cloud, batch: list[Thing], patience: Patience) -> list[Taken]:
+    region, ids = batch[0].region, [thing.id for thing in batch]
+    errors = _terminate(cloud, region, ids)
+    going = [one for one in ids if one not in errors]
+    try:
+        if going:
+            _wait_ended(cloud, region, going, patience)
+    except AnnexkitError as error:
+        errors |= dict.fromkeys(_still_there(cloud, region, going), str(error))
+    return [Taken(thing, errors.get(thing.id, "")) for thing in batch]
+
+
+def _terminate(cloud: Cloud, region: str, ids: list[str]) -> dict[str, str]:
+    """Ask for the end of instances; return what EC2 says of those that resist."""
+    try:
+        instances.terminate(cloud, region, ids)
+    except AwsError as error:
+        if len(ids) == 1:
+            return {ids[0]: str(error)}
+        # EC2 ends all of a request or none: find the ones that resist.
+        parts = [_terminate(cloud, region, [one]) for one in ids]
+        return {one: said for part in parts for one, said in part.items()}
+    return {}
+
+
+def _still_there(cloud: Cloud, region: str, ids: list[str]) -> list[str]:
+    if len(ids) == 1:
+        return ids
+    try:
+        found = instances.find(cloud, region, {}, ids)
+    except AwsError:  # nobody knows which: none of them counts as gone
+        return ids
+    return [i.id for i in found if i.state not in instances.ENDED]
+
+
+def _wait_ended(cloud: Cloud, region: str, ids: list[str], patience: Patience) -> None:
+    instances.wait_ended(
+        cloud,
+        region,
+        ids,
+        timeout=patience.timeout,
+        poll=patience.poll,
+        clock=patience.clock,
+    )
 
 
 def _take_one(cloud: Cloud, thing: Thing, patience: Patience) -> None:
     region = thing.region
-    if thing.kind == "instance":
-        instances.terminate(cloud, region, [thing.id])
-        instances.wait_ended(
-            cloud,
-            region,
-            [thing.id],
-            timeout=patience.timeout,
-            poll=patience.poll,
-            clock=patience.clock,
-        )
-    elif thing.kind == "image":
+    if thing.kind == "image":
         delete_image(cloud, thing, patience)
     elif thing.kind == "volume":
         _unless_gone(cloud, region, "delete_volume", VolumeId=thing.id)
@@ -85,6 +144,8 @@ def _take_one(cloud: Cloud, thing: Thing, patience: Patience) -> None:
         _delete_snapshot(cloud, region, thing.id, patience)
     elif thing.kind == "key-pair":
         _unless_gone(cloud, region, "delete_key_pair", KeyName=thing.name)
+    elif thing.kind == "parameter":
+        _unless_gone(cloud, region, "delete_parameter", service="ssm", Name=thing.id)
     else:
         network.delete_group(
             cloud,

@@ -15,7 +15,7 @@ from invoke import Context
 from invoke.config import Config
 from pydantic import BaseModel
 
-import tasks
+from annexkit.commands.shared import site_of
 from annexkit.errors import FindingsError, UsageError
 from annexkit.sections import listed, seconds
 from annexkit.settings import Settings, load, split_flag
@@ -93,7 +93,7 @@ def test_invoke_merges_the_file_with_the_environment(
     config = Config(project_location=ROOT, defaults={})
     config.load_project()
     config.load_shell_env()
-    settings = tasks._site(Context(config)).settings
+    settings = site_of(Context(config)).settings
     assert settings.bake.regions == ("us-east-1", "eu-west-1")
     assert settings.bake.ssh_cidrs == ("192.0.2.0/24",)
     assert (settings.poll, settings.rehearsal.port) == (0.2, 4242)

@@ -13,6 +13,7 @@ from invoke import Collection, Context, Exit, Program
 from invoke.tasks import Task
 
 import tasks
+from annexkit.commands import shared
 from annexkit.errors import AnnexkitError, UsageError
 from annexkit.flows import bake_image, reap_report
 from annexkit.flows.bake_image import BakeRequest
@@ -27,7 +28,6 @@ HEAVY = (
     "hcl2",
     "moto",
     "rich",
-    "annexkit",
 )
 LISTED = """
 import sys
@@ -38,13 +38,17 @@ except SystemExit:
     pass
 print("LOADED", *sorted(n for n in sys.modules if "." not in n))
 """
-ALL = [tasks.ns.collections["registry"], tasks.ns.collections["rehearsal"], tasks.ns]
-TASKS = {task.name: task for where in ALL for task in where.tasks.values()}
+ALL = [*tasks.ns.collections.values(), tasks.ns]
+TASKS = {
+    f"{where.name or ''}.{task.name}": task
+    for where in ALL
+    for task in where.tasks.values()
+}
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "ROOT", tmp_path)
+    monkeypatch.setattr(shared, "ROOT", tmp_path)
     monkeypatch.setenv("INVOKE_ANNEXKIT_STATE_DIR", str(tmp_path / "state"))
 
 
@@ -87,9 +91,12 @@ def test_every_task_and_every_flag_has_its_help(name: str) -> None:
 
 def test_every_task_is_there() -> None:
     assert set(tasks.ns.task_names) == {
-        *("bake", "reap", "registry.list", "registry.show", "registry.check"),
-        *(f"rehearsal.{n}" for n in ("up", "down", "status", "env", "console")),
-        "rehearsal.shell",
+        *("bake", "launch", "verify", "why", "status", "extend", "terminate"),
+        *("receipt", "teardown", "reap"),
+        *(f"pool.{name}" for name in ("config", "secret", "check")),
+        *(f"registry.{name}" for name in ("list", "show", "check")),
+        *(f"rehearsal.{name}" for name in ("up", "down", "status", "env", "console")),
+        *(f"rehearsal.{name}" for name in ("shell", "pool", "jobs")),
     }
 
 
@@ -152,7 +159,7 @@ def test_a_usage_error_ends_with_two_and_its_mend(
     ("error", "code"), [(AnnexkitError("failed"), 1), (UsageError("wrong"), 2)]
 )
 def test_an_error_becomes_its_exit_code(error: AnnexkitError, code: int) -> None:
-    @tasks._reported
+    @shared.reported
     def body(c: Context) -> None:
         raise error
 
@@ -162,7 +169,7 @@ def test_an_error_becomes_its_exit_code(error: AnnexkitError, code: int) -> None
 
 
 def test_a_mistake_of_ours_is_not_hidden() -> None:
-    @tasks._reported
+    @shared.reported
     def body(c: Context) -> None:
         raise KeyError("ours")
 
@@ -176,5 +183,5 @@ def test_what_is_none_of_invokes_errors_keeps_its_traceback(
     try:
         raise ValueError("ours")
     except ValueError as error:
-        tasks._say_settings_error(ValueError, error, error.__traceback__)
+        shared.say_settings_error(ValueError, error, error.__traceback__)
     assert "Traceback" in capsys.readouterr().err

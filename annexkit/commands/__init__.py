@@ -1,0 +1,1 @@
+"""The tasks of the command line; tasks.py puts them together."""

@@ -1,0 +1,97 @@
+"""Tasks that bake images and keep the record of them.
+
+Imports stand inside the tasks, so that ``invoke --list`` loads none of them.
+"""
+
+from __future__ import annotations
+
+from invoke import Context, task
+
+from annexkit.commands.shared import reported, site_of
+
+
+@task(
+    help={
+        "image": "the recipe to bake (bake.image)",
+        "region": "where; several by repeating it or with commas (bake.regions)",
+        "arch": "x86_64 or arm64 (bake.arch)",
+        "force": "bake even when nothing changed",
+        "dry-run": "stop before the first call that changes something",
+        "keep-candidate": "prove the build, but do not make it current",
+        "json": "print the result as JSON",
+    },
+    iterable=["region"],
+)
+@reported
+def bake(
+    c: Context,
+    region: list[str],
+    image: str = "",
+    arch: str = "",
+    force: bool = False,
+    dry_run: bool = False,
+    keep_candidate: bool = False,
+    json: bool = False,
+) -> int:
+    """Bake an AMI, prove it on fresh instances, record it and make it current."""
+    from annexkit.flows.bake_image import BakeRequest, bake_regions
+
+    request = BakeRequest(
+        image=image,
+        regions=tuple(region),
+        arch=arch,
+        force=force,
+        dry_run=dry_run,
+        keep_candidate=keep_candidate,
+    )
+    return bake_regions(site_of(c, json), request)
+
+
+@task(
+    help={
+        "region": "where to look; every enabled region by default (reap.regions)",
+        "yes": "do not ask",
+        "dry-run": "list only",
+        "json": "print the list as JSON",
+    },
+    iterable=["region"],
+)
+@reported
+def reap(
+    c: Context,
+    region: list[str],
+    yes: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """End what no running bake owns: builders, AMIs, groups, keys, volumes."""
+    from annexkit.flows.reap_report import reap_and_report
+
+    return reap_and_report(site_of(c, json), tuple(region), yes=yes, dry_run=dry_run)
+
+
+@task(name="list", help={"json": "print as JSON"})
+@reported
+def registry_list(c: Context, json: bool = False) -> None:
+    """List the AMIs of the registry, and which are current."""
+    from annexkit.flows.registry_report import list_amis
+
+    list_amis(site_of(c, json))
+
+
+@task(name="show", help={"image": "the image (bake.image)", "json": "print as JSON"})
+@reported
+def registry_show(c: Context, image: str = "", json: bool = False) -> None:
+    """Show one image: its channels, and every build with its provenance."""
+    from annexkit.flows.registry_report import show_image
+
+    show_image(site_of(c, json), image)
+
+
+@task(name="check", help={"json": "print as JSON"})
+@reported
+def registry_check(c: Context, json: bool = False) -> int:
+    """Check the registry file, its package lists and its schema; no AWS call."""
+    from annexkit.flows.registry_report import check_file
+
+    return check_file(site_of(c, json))

@@ -1,0 +1,101 @@
+"""The key by which a launch's nodes are reached: the configured one, or the annex's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from annexkit import annexes, ssh
+from annexkit.aws import AwsError
+from annexkit.errors import Finding, FindingsError, Level, UsageError
+from annexkit.flows.site import Site
+from annexkit.sections import LaunchSettings
+
+MISSING = "InvalidKeyPair.NotFound"
+
+
+@dataclass(frozen=True)
+class LaunchKey:
+    """Where the private key is or will be; ``pair`` names a key pair of EC2, if any."""
+
+    path: Path
+    pair: str = ""
+
+    @property
+    def made(self) -> bool:
+        """Whether the key is made for the annex, and not the user's own."""
+        return not self.pair
+
+    def load(self) -> ssh.Key:
+        """Return the key; the annex's is made when it is not there yet.
+
+        :raises UsageError: the file cannot be used.
+        """
+        if self.made and not self.path.exists():
+            return ssh.new_key(self.path)
+        return ssh.load_key(self.path)
+
+    def __str__(self) -> str:
+        """Say it for a plan."""
+        if self.pair:
+            return f"key pair {self.pair} with {self.path}"
+        there = "is there" if self.path.exists() else "is made"
+        return f"SSH key of the annex {there}: {self.path}"
+
+
+def find(site: Site, launch: LaunchSettings, region: str) -> LaunchKey:
+    """Return the key of a launch; makes nothing.
+
+    :raises FindingsError: the configured pair or file cannot be used.
+    """
+    if not (launch.key_name or launch.key_file):
+        return LaunchKey(annexes.folder(site.state, launch.annex_name).key)
+    found = [*_halves(launch), *_file(launch), *_pair(site, launch, region)]
+    if found:
+        raise FindingsError(found)
+    return LaunchKey(Path(launch.key_file).expanduser(), launch.key_name)
+
+
+def _halves(launch: LaunchSettings) -> list[Finding]:
+    """Refuse half a configuration: EC2's name and the private file go together."""
+    if launch.key_name and launch.key_file:
+        return []
+    missing = "key_file" if launch.key_name else "key_name"
+    return [
+        Finding(
+            Level.ERROR,
+            "a key pair needs its name in EC2 and its private file",
+            f"annexkit.launch.{missing}",
+            f"set launch.{missing} too, or neither: a key is then made for the annex",
+        )
+    ]
+
+
+def _file(launch: LaunchSettings) -> list[Finding]:
+    if not launch.key_file:
+        return []
+    try:
+        ssh.load_key(Path(launch.key_file).expanduser())
+    except UsageError as error:
+        return list(error.findings)
+    return []
+
+
+def _pair(site: Site, launch: LaunchSettings, region: str) -> list[Finding]:
+    if not launch.key_name:
+        return []
+    try:
+        site.cloud.call(region, "describe_key_pairs", KeyNames=[launch.key_name])
+    except AwsError as error:
+        if error.code != MISSING:
+            raise
+        return [
+            Finding(
+                Level.ERROR,
+                f"EC2 has no key pair '{launch.key_name}' in {region}",
+                "annexkit.launch.key_name",
+                f"see: aws ec2 describe-key-pairs --region {region}; or leave key_name "
+                "and key_file empty: a key is then made for each annex",
+            )
+        ]
+    return []
