@@ -17,7 +17,7 @@ from annexkit.errors import (
     Level,
     UsageError,
 )
-from annexkit.flows import annex_ledger, annex_pool, lease
+from annexkit.flows import annex_ledger, lease
 from annexkit.flows.annex_end import new_end
 from annexkit.flows.annex_regions import check_alone, regions_of
 from annexkit.flows.site import Site
@@ -25,7 +25,6 @@ from annexkit.launch import parameter
 from annexkit.launch.parameter import Parameter
 from annexkit.pool.credentials import new_secret
 from annexkit.pool.target import Pool
-from annexkit.waiting import Deadline, wait_for
 
 MARGIN = 600.0  # seconds that a new secret outlives the wait for the nodes
 
@@ -184,26 +183,9 @@ def _wait_seen(site: Site, done: Extended) -> None:
     asked = {one for armed in done.armed for one in armed.ids}
     site.console.detail(f"waiting for {len(asked)} nodes to see it")
 
-    def seen() -> bool:
-        pool = annex_pool.ask(site, done.annex.name)
-        done.unknown = pool.unknown
-        late = (
-            one
-            for one in asked
-            if one not in pool.nodes or pool.nodes[one].lease_expires != done.expires
-        )
-        done.waiting = tuple(sorted(late))
-        return not done.waiting or bool(pool.unknown)
-
-    try:
-        wait_for(
-            seen,
-            what="the nodes to see their new end",
-            timeout=_patience(site),
-            poll=site.settings.poll,
-            clock=site.clock,
-        )
-    except Deadline:
+    seen = lease.wait_seen(site, done.annex.name, asked, done.expires, _patience(site))
+    done.unknown, done.waiting = seen.unknown, seen.waiting
+    if done.waiting:
         # Who ended meanwhile will not say anything any more.
         now = annexes.find(site.cloud, done.annex.region, done.annex.name)
         left = {node.id for node in now.nodes}

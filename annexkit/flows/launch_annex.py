@@ -16,6 +16,7 @@ from annexkit.flows.launch_request import LaunchRequest
 from annexkit.flows.launch_run import LaunchError, Run
 from annexkit.flows.launch_undo import undone_on_error
 from annexkit.flows.site import Site
+from annexkit.instances import Launch
 from annexkit.launch import longlived
 from annexkit.launch.words import money, stamp
 
@@ -58,9 +59,11 @@ def launch_annex(site: Site, request: LaunchRequest) -> Exit:
     """
     ready = launch_plan.prepare(site, request)
     _show_plan(site, ready, request)
-    raise_on_errors(ready.plan.findings)
+    raise_on_errors(ready.plan.findings)  # which shows all of them
+    _say(site, ready.plan.findings)
+    trial = _trial(site, ready)
     if request.dry_run:
-        _try(site, ready)
+        _try(site, ready, trial)
         return Exit.DONE
     run = launch_run.begin(site, ready)
     site.console.step(f"launch {run.id} of annex {run.annex} in {run.region}")
@@ -76,8 +79,8 @@ def launch_annex(site: Site, request: LaunchRequest) -> Exit:
                 break
         if not result.good:
             raise _none(run)
-    launch_run.strike(run)
-    launch_run.record(run)
+        launch_run.record(run)
+        launch_run.strike(run)
     _report(run, result)
     return result.exit(ready.launch.count)
 
@@ -100,14 +103,24 @@ def _none(run: Run) -> LaunchError:
 
 def _show_plan(site: Site, ready: Ready, request: LaunchRequest) -> None:
     """Show the plan; as JSON only when it is the result."""
-    _say(site, ready.plan.findings)
     if site.console.as_json and request.dry_run:
         site.console.result(ready.plan.as_json())
     elif not site.console.as_json:
         site.console.table(("plan", ""), ready.plan.rows())
 
 
-def _try(site: Site, ready: Ready) -> None:
+def _trial(site: Site, ready: Ready) -> Launch:
+    """Return the request that would be made; nothing is made for it.
+
+    :raises AnnexkitError: its user data cannot be rendered, or is too large.
+    """
+    run, target = launch_run.imagined(site, ready), ready.plan.targets[0]
+    trial = launch_start.request(run, target, 1, run.annex)
+    trial.parameters()
+    return trial
+
+
+def _try(site: Site, ready: Ready, trial: Launch) -> None:
     """Ask EC2 whether it would take the first request; no capacity is tested by it."""
     pieces = longlived.look(site.cloud, ready.wants)
     missing = [piece.what for piece in pieces if piece.state == "missing"]
@@ -115,10 +128,9 @@ def _try(site: Site, ready: Ready) -> None:
         said = f"EC2 was not asked: {', '.join(missing)} would have to be made first"
         site.console.detail(said)
         return
-    run = launch_run.imagined(site, ready)
-    target = ready.plan.targets[0]
-    instances.dry_run(site.cloud, launch_start.request(run, target, 1, run.annex))
-    site.console.step(f"EC2 would take the request ({target}); nothing was made")
+    instances.dry_run(site.cloud, trial)
+    where = ready.plan.targets[0]
+    site.console.step(f"EC2 would take the request ({where}); nothing was made")
 
 
 def _say(site: Site, findings: Iterable[Finding]) -> None:

@@ -18,6 +18,7 @@ from annexkit.launch.words import stamp
 from annexkit.verify import funnel
 from annexkit.verify.pool_side import Join
 
+OPENED = 30.0  # seconds that nodes may take to see their lease and to say so
 EXPLAINED = 3  # failed nodes whose funnel is walked; the others failed likewise
 
 
@@ -206,6 +207,23 @@ def _lease(run: Run, found: Followed) -> None:
     run.site.console.detail(
         f"leased until {stamp(run.lease_ends)}; it ends by {', '.join(armed.layers)}"
     )
+    _wait_open(run, [one.node.id for one in found.good if one.joined])
+
+
+def _wait_open(run: Run, ids: list[str]) -> None:
+    """Wait until the nodes know that they are verified, and take jobs.
+
+    They look every few seconds on probation; one that does not say so in time only
+    begins later, so that is no failure.
+    """
+    if not ids or run.probation_ends >= run.lease_ends:
+        return
+    seen = lease.wait_seen(run.site, run.annex, ids, run.lease_ends, OPENED)
+    if seen.waiting:
+        some = ", ".join(seen.waiting[:EXPLAINED])
+        run.site.console.detail(f"{len(seen.waiting)} nodes take no jobs yet: {some}")
+    else:
+        run.site.console.detail(f"{_since(run):6.1f} s  the nodes take jobs")
 
 
 def _end(run: Run, found: Followed) -> None:

@@ -49,11 +49,28 @@ def find(site: Site, launch: LaunchSettings, region: str) -> LaunchKey:
     :raises FindingsError: the configured pair or file cannot be used.
     """
     if not (launch.key_name or launch.key_file):
-        return LaunchKey(annexes.folder(site.state, launch.annex_name).key)
+        key = LaunchKey(annexes.folder(site.state, launch.annex_name).key)
+        _check_made(key)
+        return key
     found = [*_halves(launch), *_file(launch), *_pair(site, launch, region)]
     if found:
         raise FindingsError(found)
     return LaunchKey(Path(launch.key_file).expanduser(), launch.key_name)
+
+
+def _check_made(key: LaunchKey) -> None:
+    """Refuse an annex's key that was damaged since it was made."""
+    if not key.path.exists():
+        return
+    try:
+        key.load()
+    except UsageError as error:
+        raise UsageError(
+            error.what,
+            where=error.where,
+            mend=f"chmod 0400 {key.path}, or remove it: a new one is made then, and "
+            "nodes that run cannot be logged in to any more",
+        ) from None
 
 
 def _halves(launch: LaunchSettings) -> list[Finding]:

@@ -7,19 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from annexkit import network
+from annexkit import annexes, network
 from annexkit.errors import AnnexkitError, Finding, FindingsError, Level
 from annexkit.flows import launch_key, launch_request
 from annexkit.flows.launch_key import LaunchKey
 from annexkit.flows.launch_request import Chosen, LaunchRequest
 from annexkit.flows.site import Site
-from annexkit.launch import longlived
+from annexkit.launch import group, longlived
 from annexkit.launch.capacity import CapacityTable
 from annexkit.launch.longlived import Wants
 from annexkit.launch.offers import Offers, offers, targets
 from annexkit.launch.plan import LaunchPlan, PlanFacts, make_plan
 from annexkit.launch.price import Prices, prices
-from annexkit.pool import target
+from annexkit.pool import credentials, target
 from annexkit.pool.collector import Collector
 from annexkit.pool.target import Pool, PoolError
 from annexkit.pool.version import skew
@@ -86,7 +86,7 @@ def prepare(site: Site, request: LaunchRequest) -> Ready:
     found.findings += of_pool
     unusable = any(f.level is Level.ERROR for f in of_pool)
     key = found.of(lambda: launch_key.find(site, launch, region))
-    sources = found.of(lambda: network.ssh_sources(launch.ssh_cidrs))
+    sources = found.of(lambda: _ssh_sources(launch))
     if chosen is None:
         raise FindingsError(found.findings)
     found.findings += launch_request.check_ami(site, chosen)
@@ -111,7 +111,11 @@ def prepare(site: Site, request: LaunchRequest) -> Ready:
         scheduler=launch.scheduler,
     )
     found.findings += _of_live_pool(pool, chosen)
+    found.of(lambda: credentials.check_settings(pool))
+    found.of(annexes.folder(site.state, launch.annex_name).read)
     pieces = found.of(lambda: longlived.look(site.cloud, wants)) or []
+    if pieces:  # else a source is no network, or a name is taken
+        found.findings += group.findings(wants.ssh_cidrs, wants.pool_cidrs)
     missing = [str(piece) for piece in pieces if piece.state != "there"]
     capacity = _capacity(site, launch)
     facts = _facts(site, launch, chosen, offered, capacity)
@@ -122,6 +126,10 @@ def prepare(site: Site, request: LaunchRequest) -> Ready:
         findings=(*found.findings, *facts.findings),
     )
     return Ready(chosen, launch, pool, key, wants, capacity, make_plan(facts))
+
+
+def _ssh_sources(launch: LaunchSettings) -> tuple[str, ...]:
+    return network.ssh_sources(launch.ssh_cidrs, where="launch.ssh_cidrs")
 
 
 def _of_live_pool(pool: Pool, chosen: Chosen) -> list[Finding]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import annexkit
 from annexkit import annexes, journal, ssh, tags
 from annexkit.annexes import AnnexFolder, LaunchRecord, Record
-from annexkit.errors import AnnexkitError
+from annexkit.aws import AwsError
+from annexkit.aws import AwsError
+from annexkit.errors import AnnexkitError, Finding, Level
 from annexkit.flows.launch_plan import Ready
 from annexkit.flows.site import Site
 from annexkit.launch import group, longlived, parameter
@@ -17,7 +19,10 @@ from annexkit.launch.launched import Launched
 from annexkit.launch.longlived import Needs
 from annexkit.launch.parameter import Parameter
 from annexkit.launch.policies import NODE
+from annexkit.launch.words import stamp
+from annexkit.launch.words import stamp
 from annexkit.pool.credentials import Secret, new_secret
+from annexkit.pool.target import Pool
 
 
 class LaunchError(AnnexkitError):
@@ -29,6 +34,7 @@ class Run:
     """One launch as it goes on; times in epoch seconds.
 
     ``waves`` holds what each request for nodes came to: the canary's, and the rest's.
+    ``credential`` is the nodes' secret until it lies in SSM.
     """
 
     site: Site
@@ -43,6 +49,7 @@ class Run:
     waves: list[Launched] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     token_expires: float = 0.0
+    credential: Secret | None = None
 
     @property
     def annex(self) -> str:
@@ -87,23 +94,29 @@ class Run:
 def begin(site: Site, ready: Ready) -> Run:
     """Write down that a launch begins; nothing is made in AWS yet.
 
+    :raises PoolError, UsageError: no secret could be had; nothing is written, either.
     :raises FileError: the disk refused.
     :raises UsageError: the SSH key cannot be used.
     """
     identity = secrets.token_hex(6)
-    facts = ready.plan.facts
-    late = site.clock.time() - facts.now  # a person may have looked at the plan
+    now = site.clock.time()
+    late = now - ready.plan.facts.now  # a person may have looked at the plan
+    lease_ends = ready.plan.lease_ends + late
+    secret = _secret(ready.pool, lease_ends - now)
+    entry = _entry(site, ready, identity, ready.plan.probation_ends + late)
+    site.journal.write(entry)
     run = Run(
         site,
         ready,
         identity,
-        began=site.clock.time(),
-        lease_ends=ready.plan.lease_ends + late,
+        began=now,
+        lease_ends=lease_ends,
         probation_ends=ready.plan.probation_ends + late,
         key=ready.key.load(),
-        entry=_entry(site, ready, identity, ready.plan.probation_ends + late),
+        entry=entry,
+        credential=secret,
+        token_expires=secret.expires or 0.0,
     )
-    site.journal.write(run.entry)
     record(run)
     return run
 
@@ -133,7 +146,7 @@ def imagined(site: Site, ready: Ready) -> Run:
 def provide(run: Run) -> None:
     """Make what the launch needs: the long-lived set, and its secret in SSM.
 
-    :raises AnnexkitError: AWS refused, or no secret could be had.
+    :raises AnnexkitError: AWS refused.
     """
     site, ready = run.site, run.ready
     run.needs = longlived.ensure(
@@ -141,10 +154,10 @@ def provide(run: Run) -> None:
     )
     for line in run.needs.mended:
         site.console.detail(line)
-    secret = _secret(run)
-    run.token_expires = secret.expires or 0.0
-    parameter.put(site.cloud, run.region, run.secret, secret.text)
-    record(run)
+    if run.credential is None:
+        raise LaunchError("a run that is only imagined has no secret")
+    parameter.put(site.cloud, run.region, run.secret, run.credential.text)
+    run.credential = None  # nobody needs it here any more
 
 
 def record(run: Run) -> None:
@@ -164,16 +177,25 @@ def record(run: Run) -> None:
 
 
 def strike(run: Run) -> None:
-    """Take back the launch's secret, and strike its journal entry."""
-    parameter.delete(run.site.cloud, run.region, run.secret.name)
+    """Take back the launch's secret, and strike its journal entry.
+
+    A secret that AWS does not delete now is no reason to end good nodes: it carries its
+    expiry, and ``invoke reap`` takes it then.
+    """
+    try:
+        parameter.delete(run.site.cloud, run.region, run.secret.name)
+    except AwsError as error:
+        run.site.console.error(error)
+        run.site.console.detail(
+            f"{run.secret.name} still holds the nodes' secret; after "
+            f"{stamp(run.probation_ends)} this deletes it: invoke reap"
+        )
     run.site.journal.close(run.entry.id)
 
 
-def _secret(run: Run) -> Secret:
-    """Return a token that outlives the lease, or the pool password."""
-    pool = run.ready.pool
-    lifetime = run.lease_ends - run.site.clock.time() + pool.token_grace
-    return new_secret(pool, round(lifetime))
+def _secret(pool: Pool, lease: float) -> Secret:
+    """Return a token that outlives a lease of so many seconds, or the pool password."""
+    return new_secret(pool, round(lease + pool.token_grace))
 
 
 def _launch_record(run: Run) -> LaunchRecord:

@@ -71,6 +71,8 @@ def user_data(run: Run) -> str:
     """Return the nodes' user data; no secret is in it (law 6).
 
     The same text for every node: equal arguments are what a client token stands for.
+
+    :raises UsageError: the file of it cannot be used.
     """
     launch, pool = run.ready.launch, run.ready.pool
     users = [launch.owner if user == "owner" else user for user in launch.users]
@@ -81,7 +83,9 @@ def user_data(run: Run) -> str:
         "lease_expires": int(run.probation_ends),
         "idle_seconds": int(launch.idle),
         "lease_poll_seconds": max(1, round(launch.lease_poll)),
-        "drain_seconds": int(launch.drain),
+        # A node that drains for most of its life would do no work.
+        "drain_seconds": int(min(launch.drain, launch.lease / 4)),
+        "probation": run.probation_ends < run.lease_ends,
         "pool": {
             "collector": pool.collector,
             "method": pool.method,
@@ -116,8 +120,7 @@ def _sent(run: Run, token: str) -> None:
 
 
 def _came(run: Run, ids: Sequence[str]) -> None:
-    """Write down what EC2 launched, and arm the schedule that ends it."""
-    launch_run.record(run)
+    """Arm the schedules that end what EC2 launched."""
     if not (ids and run.ready.launch.scheduler and run.needs):
         return
     schedule.arm(

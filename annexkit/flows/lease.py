@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from annexkit import annexes, tags
 from annexkit.annexes import Annex
 from annexkit.aws import AwsError
+from annexkit.flows import annex_pool
 from annexkit.flows.site import Site
 from annexkit.instances import GONE_CODES, Instance, as_tags
 from annexkit.launch import policies, schedule
+from annexkit.waiting import Deadline, wait_for
 
 TAGGED = 500  # resources of one CreateTags call; EC2 takes 1,000
 NODE = "the node's own timer"
@@ -70,6 +73,45 @@ def grant(
         _tag(site, region, chosen, expires)
     gone = tuple(one for one in asked if one not in living)
     return Armed(expires, tuple(chosen), gone, schedules)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Which nodes did not say yet that they know their end; ``unknown``: why not."""
+
+    waiting: tuple[str, ...] = ()
+    unknown: str = ""
+
+
+def wait_seen(
+    site: Site, name: str, ids: Iterable[str], expires: float, timeout: float
+) -> Seen:
+    """Wait until the pool says of every node that it knows its end.
+
+    :param timeout: seconds; what was not said by then is in the result.
+    """
+    asked, last = set(ids), Seen()
+
+    def seen() -> bool:
+        nonlocal last
+        pool = annex_pool.ask(site, name)
+        late = (
+            one
+            for one in asked
+            if one not in pool.nodes or pool.nodes[one].lease_expires != int(expires)
+        )
+        last = Seen(tuple(sorted(late)), pool.unknown)
+        return not last.waiting or bool(pool.unknown)
+
+    with suppress(Deadline):
+        wait_for(
+            seen,
+            what="the nodes to see their new end",
+            timeout=timeout,
+            poll=site.settings.poll,
+            clock=site.clock,
+        )
+    return last
 
 
 def scheduled(site: Site, region: str, launch: str = "") -> list[str] | None:

@@ -105,7 +105,7 @@ def test_the_way_in_is_the_collector_or_the_public_address() -> None:
 
 
 def test_whose_jobs_start_and_until_when() -> None:
-    until = "(time() < AnnexDrainAt)"
+    until = "AnnexLeased && (time() < AnnexDrainAt)"
     both = 'START = (stringListMember(Owner, "alice,bob")) && '
     assert both + until in lines(users=["alice", "bob"])
     assert f"START = (True) && {until}" in lines(users=["*"])
@@ -116,8 +116,31 @@ def test_jobs_stop_to_start_before_the_lease_ends_or_at_a_notice() -> None:
     assert "AnnexLeaseExpires = 2000\nAnnexDrainAt = 1400\n" in quiet
     assert "AnnexSpotNotice" not in quiet
     noticed = htcondor.lease_config(2000, 600, notice=1000)
-    assert "AnnexDrainAt = 1000\nAnnexSpotNotice = 1000\n" in noticed
-    assert "AnnexLeaseExpires AnnexDrainAt AnnexSpotNotice" in noticed
+    assert "AnnexDrainAt = 1000\n" in noticed
+    assert "AnnexSpotNotice = 1000\n" in noticed
+    assert "AnnexLeaseExpires AnnexDrainAt AnnexLeased AnnexSpotNotice" in noticed
+
+
+def test_on_probation_no_job_starts() -> None:
+    assert "AnnexLeased = False\n" in htcondor.lease_config(2000, 600, leased=False)
+    assert "AnnexLeased = True\n" in htcondor.lease_config(2000, 600)
+
+
+@pytest.mark.parametrize(
+    ("more", "later", "expected"),
+    [
+        ({"probation": True}, 0, False),
+        ({"probation": True}, 1, True),
+        ({"probation": True}, -1, False),
+        ({"probation": False}, 0, True),
+        ({}, 0, True),
+    ],
+)
+def test_a_node_is_leased_when_its_lease_was_prolonged(
+    more: dict[str, Any], later: int, expected: bool
+) -> None:
+    read = annex_file.checked(json.loads(pool_annex()) | more)
+    assert annex_file.leased(read, read.lease_expires + later) is expected
 
 
 BAD = [
@@ -136,6 +159,7 @@ BAD = [
     (annex(mode="pool"), "mode 'pool' needs 'pool'"),
     (annex(mode="pool", pool=POOL), "mode 'pool' needs 'secret'"),
     (annex(lifetime=3), "this image does not know 'lifetime'"),
+    (annex(probation="yes"), "'probation' is neither true nor false"),
     (annex(lease_poll_seconds=0), "'lease_poll_seconds' is no whole number"),
 ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -107,6 +109,19 @@ def test_both_timers_and_the_ads_follow_the_lease(
     assert machine.calls == MOVED
 
 
+def test_on_probation_it_looks_often_until_the_lease_comes(
+    watching: Any, machine: Machine, behaviour: Behaviour
+) -> None:
+    watching.annex = dataclasses.replace(watching.annex, probation=True)
+    tag(behaviour, NOW + 3600)
+    watching.look()
+    assert watching.pause == watch.PROBATION_SECONDS
+    tag(behaviour, NOW + 7200)
+    watching.look()
+    assert watching.pause == 60
+    assert "AnnexLeased = True" in machine.read(f"{CONFIG}/51-annex-lease.config")
+
+
 def test_a_longer_lease_fetches_the_longer_token(
     watching: Any, machine: Machine, behaviour: Behaviour
 ) -> None:
@@ -117,6 +132,20 @@ def test_a_longer_lease_fetches_the_longer_token(
     tag(behaviour, NOW + 7200)
     watching.look()
     assert token.read_text() == "a.longer.token\n"
+
+
+@pytest.mark.parametrize(("left", "new"), [(3600, "head"), (-1, "a.longer.token")])
+def test_a_token_that_outlives_the_lease_is_not_fetched_again(
+    watching: Any, machine: Machine, behaviour: Behaviour, left: int, new: str
+) -> None:
+    claims = json.dumps({"exp": NOW + 7200 + left}).encode()
+    body = base64.urlsafe_b64encode(claims).decode().rstrip("=")
+    token = machine.root / "etc/condor/tokens.d/annex"
+    token.parent.mkdir(parents=True)
+    token.write_text(f"head.{body}.sign\n")
+    tag(behaviour, NOW + 7200)
+    watching.look()
+    assert token.read_text().startswith(new)
 
 
 def test_a_lease_that_is_over_ends_the_node_now(

@@ -27,7 +27,7 @@ MODES = ("one-node", "pool")
 
 KEYS = {
     *("version", "annex", "owner", "mode", "lease_expires", "idle_seconds"),
-    *("lease_poll_seconds", "drain_seconds", "pool", "secret"),
+    *("lease_poll_seconds", "drain_seconds", "probation", "pool", "secret"),
 }
 POOL_KEYS = {
     *("collector", "method", "trust_domain", "uid_domain", "ccb", "users"),
@@ -70,7 +70,8 @@ class Secret:
 class Annex:
     """What annex.json says, checked. Times in seconds, the lease since the epoch.
 
-    *pool* and *secret* are given in mode "pool" and in no other.
+    *pool* and *secret* are given in mode "pool" and in no other. On *probation* the
+    node takes no job before its lease was prolonged: whoever launched it verifies it.
     """
 
     name: str
@@ -80,8 +81,14 @@ class Annex:
     idle_seconds: int
     lease_poll_seconds: int = 60
     drain_seconds: int = 0
+    probation: bool = False
     pool: Optional[Pool] = None  # noqa: UP045  (Python 3.9)
     secret: Optional[Secret] = None  # noqa: UP045
+
+
+def leased(annex: Annex, expires: int) -> bool:
+    """Say whether a lease that ends at *expires* is one that jobs may rely on."""
+    return not annex.probation or expires > annex.lease_expires
 
 
 def read_annex(path: Path) -> Annex:
@@ -138,6 +145,7 @@ def checked(data: dict[str, Any]) -> Annex:
         idle_seconds=_whole(data, "idle_seconds", 0),
         lease_poll_seconds=_whole(data, "lease_poll_seconds", 1, 60),
         drain_seconds=_whole(data, "drain_seconds", 0, 0),
+        probation=_truth(data, "probation", False),
         pool=_pool(_part(data, "pool", POOL_KEYS)) if mode == "pool" else None,
         secret=_secret(_part(data, "secret", SECRET_KEYS)) if mode == "pool" else None,
     )
@@ -155,14 +163,12 @@ def _pool(data: dict[str, Any]) -> Pool:
         raise AnnexFileError(
             f"annex.json: pool: a name in 'users' does not match {USER.pattern}"
         )
-    if not isinstance(data.get("ccb"), bool):
-        raise AnnexFileError("annex.json: pool: 'ccb' is neither true nor false")
     return Pool(
         collector=_matching(data, "collector", COLLECTOR),
         method=method,
         trust_domain=_matching(data, "trust_domain", DOMAIN),
         uid_domain=_matching(data, "uid_domain", DOMAIN),
-        ccb=data["ccb"],
+        ccb=_truth(data, "ccb"),
         users=tuple(users),
         update_seconds=_whole(data, "update_seconds", 1, 300),
     )
@@ -190,6 +196,17 @@ def _matching(data: dict[str, Any], key: str, pattern: re.Pattern[str]) -> str:
     value = data.get(key)
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise AnnexFileError(f"annex.json: '{key}' does not match {pattern.pattern}")
+    return value
+
+
+def _truth(
+    data: dict[str, Any],
+    key: str,
+    otherwise: Optional[bool] = None,  # noqa: UP045
+) -> bool:
+    value = data.get(key, otherwise)
+    if not isinstance(value, bool):
+        raise AnnexFileError(f"annex.json: '{key}' is neither true nor false")
     return value
 
 

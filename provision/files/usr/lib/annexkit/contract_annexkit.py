@@ -18,7 +18,15 @@ import sys
 import time
 from pathlib import Path
 
-from annex_file import PLAIN, Annex, AnnexFileError, checked, lease_expires, read
+from annex_file import (
+    PLAIN,
+    Annex,
+    AnnexFileError,
+    checked,
+    lease_expires,
+    leased,
+    read,
+)
 from htcondor_config import annex_config, config, lease_config
 from imds import Imds, MetadataError
 from lease import LeaseError, arm, systemctl, write
@@ -115,7 +123,8 @@ def set_up() -> None:
     write(CONFIG / "49-annexkit-instance.config", config(values, ""), 0o644)
     body = annex_config(annex, values.get("EC2PublicIP", ""))
     write(CONFIG / "50-annex.config", body, 0o644)
-    lease = lease_config(expires, annex.drain_seconds)
+    granted = leased(annex, expires)
+    lease = lease_config(expires, annex.drain_seconds, leased=granted)
     write(CONFIG / "51-annex-lease.config", lease, 0o644)
     if annex.secret is not None:
         fetch_secret(annex)

@@ -85,6 +85,7 @@ def lease_config(
     expires: int,
     drain_seconds: int,
     notice: Optional[int] = None,  # noqa: UP045  (Python 3.9)
+    leased: bool = True,
 ) -> str:
     """Render what changes with the lease, and with a notice of interruption.
 
@@ -92,10 +93,12 @@ def lease_config(
     the lease by themselves when it moves.
 
     :param notice: when EC2 announced that it takes a spot instance back.
+    :param leased: False on probation: no job starts before the node was verified.
     """
     drain = expires - drain_seconds if notice is None else notice
     lines = [f"AnnexLeaseExpires = {expires}", f"AnnexDrainAt = {drain}"]
-    names = "AnnexLeaseExpires AnnexDrainAt"
+    lines.append(f"AnnexLeased = {leased}")
+    names = "AnnexLeaseExpires AnnexDrainAt AnnexLeased"
     if notice is not None:
         lines.append(f"AnnexSpotNotice = {notice}")
         names += " AnnexSpotNotice"
@@ -132,7 +135,7 @@ def _start(users: tuple[str, ...]) -> str:
     whose = "True"
     if "*" not in users:
         whose = f'stringListMember(Owner, "{",".join(users)}")'
-    return f"START = ({whose}) && (time() < AnnexDrainAt)\n"
+    return f"START = ({whose}) && AnnexLeased && (time() < AnnexDrainAt)\n"
 
 
 def ending(idle_seconds: int) -> str:

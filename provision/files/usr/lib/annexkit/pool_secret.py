@@ -7,8 +7,10 @@ four fixed bytes hides it from a glance and from nobody else.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
@@ -52,6 +54,21 @@ def store(root: str, annex: Annex, data: bytes) -> bool:
         file.write(data)
     beside.replace(path)
     return True
+
+
+def outlives(root: str, annex: Annex, when: int) -> bool:
+    """Say whether the secret that is there holds beyond *when*, a Unix time.
+
+    A password has no end; a token says its own (RFC 7519, exp).
+    """
+    if annex.pool is not None and annex.pool.method == "password":
+        return Path(root + PASSWORD_FILE).exists()
+    try:
+        body = Path(root + TOKEN_FILE).read_text().split(".")[1]
+        claims = json.loads(urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        return bool(claims["exp"] > when)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def scrambled(password: bytes) -> bytes:

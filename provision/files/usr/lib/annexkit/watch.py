@@ -19,13 +19,14 @@ import time
 from collections.abc import Callable
 from typing import Optional
 
-from annex_file import Annex, AnnexFileError, read_annex
+from annex_file import Annex, AnnexFileError, leased, read_annex
 from contract_annexkit import ANNEX, CONFIG, REMEMBERED, ROOT, extended, lease_end
 from htcondor_config import lease_config
 from imds import Imds, MetadataError
 from lease import LeaseError, is_active, move, systemctl, write
 
 SPOT_SECONDS = 5
+PROBATION_SECONDS = 5  # jobs wait for the lease, and it comes within minutes
 PATIENCE = 5.0  # for one look at the metadata service
 
 
@@ -56,6 +57,8 @@ class Watch:
     def pause(self) -> int:
         """Seconds until the next look."""
         poll = self.annex.lease_poll_seconds
+        if not leased(self.annex, self.expires):
+            return min(poll, PROBATION_SECONDS)
         return min(poll, SPOT_SECONDS) if self._spot else poll
 
     def _follow(self, expires: int) -> None:
@@ -71,10 +74,16 @@ class Watch:
             self._renew()
 
     def _renew(self) -> None:
-        """Fetch the secret again; an old one is kept where there is no newer."""
-        from aws_ssm import SsmError  # noqa: PLC0415  (rarely needed)
-        from pool_secret import fetch, store  # noqa: PLC0415
+        """Fetch the secret again; an old one is kept where there is no newer.
 
+        Not one that holds long enough: a launch's own does, and is deleted by the time
+        its nodes get their lease, so that asking for it would hold everything up.
+        """
+        from aws_ssm import SsmError  # noqa: PLC0415  (rarely needed)
+        from pool_secret import fetch, outlives, store  # noqa: PLC0415
+
+        if outlives(ROOT, self.annex, self.expires):
+            return
         try:
             if store(ROOT, self.annex, fetch(self.annex)):
                 say("the pool's secret was renewed")
@@ -82,7 +91,9 @@ class Watch:
             say(f"the pool's secret stays as it is: {error}")
 
     def _advertise(self) -> None:
-        text = lease_config(self.expires, self.annex.drain_seconds, self.notice)
+        granted = leased(self.annex, self.expires)
+        drain = self.annex.drain_seconds
+        text = lease_config(self.expires, drain, self.notice, granted)
         write(CONFIG / "51-annex-lease.config", text, 0o644)
         if is_active("condor.service"):
             systemctl("reload", "condor.service")
