@@ -14,6 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from annexkit.aws_session import new_session
 from annexkit.errors import AnnexkitError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ MENDS = {
     "SignatureDoesNotMatch": "check the secret key: aws configure",
     "UnauthorizedOperation": "ask for this permission; docs/iam-policy.json lists all",
     "AccessDenied": "ask for this permission; docs/iam-policy.json lists all",
+    "AccessDeniedException": "ask for this permission; docs/iam-policy.json lists all",
     "VcpuLimitExceeded": "ask for a higher quota: Service Quotas, EC2, L-1216C47A",
     "InstanceLimitExceeded": "ask for a higher quota: Service Quotas, EC2",
     "InsufficientInstanceCapacity": "try another instance type, zone or region",
@@ -99,7 +101,7 @@ class Cloud:
     ``AWS_ENDPOINT_URL``). ``calls`` counts what was sent, by region and action.
     """
 
-    session: boto3.Session = field(default_factory=boto3.Session)
+    session: boto3.Session = field(default_factory=new_session)
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     _clients: dict[tuple[str, str, bool], BaseClient] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)

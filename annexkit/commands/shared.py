@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -65,6 +66,10 @@ def site_of(c: Context, as_json: bool = False) -> Site:
 
     :raises UsageError: a setting, or the file of ``-f``, is not usable.
     """
+    # What is loaded by now stays to the end: looking through it again and again costs
+    # a third of the time in which ten thousand nodes are described.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
     from annexkit import settings
     from annexkit.console import Console
     from annexkit.flows.site import Site

@@ -60,7 +60,9 @@ def annex_line(site: Site, annex: Annex, known: Known) -> AnnexLine:
     record = known.records.get(annex.name)
     nodes = tuple(_node_line(site, node, record, known) for node in annex.nodes)
     blind = bool(known.pool.unknown)
-    wanted = sum(launch.wanted for launch in record.launches) if record else None
+    here = set(annex.launches)  # those of the same name before it are over
+    launches = [one for one in record.launches if one.id in here] if record else []
+    wanted = sum(launch.wanted for launch in launches) if launches else None
     prices = [node.price for node in nodes]
     priced = [price for price in prices if price is not None]
     paid = [

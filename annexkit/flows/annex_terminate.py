@@ -205,7 +205,8 @@ def _terminate_batch(site: Site, region: str, ids: Sequence[str], done: Ended) -
         for one in ids:
             _terminate_batch(site, region, [one], done)
         return
-    done.nodes += [one for one in ids if one not in set(done.nodes)]
+    known = set(done.nodes)
+    done.nodes += [one for one in ids if one not in known]
 
 
 def _bill(

@@ -6,14 +6,16 @@ import re
 
 from annexkit.errors import Finding, Level
 
+NUMBERS = re.compile(r"(\d+)\.(\d+)(?:\.\d+)?")
+
 
 def series(version: str) -> tuple[int, int] | None:
     """Return major and minor of a version, as HTCondor or a package manager says it.
 
-    >>> series("25.14.1"), series("1:23.9.6+dfsg-2.1"), series("")
-    ((25, 14), (23, 9), None)
+    >>> series("1:23.9.6+dfsg-2.1"), series("$CondorVersion: 25.14.1 2026-10-01 $")
+    ((23, 9), (25, 14))
     """
-    match = re.match(r"(?:\d+:)?(\d+)\.(\d+)", version)
+    match = NUMBERS.search(version)
     return (int(match[1]), int(match[2])) if match else None
 
 
@@ -24,7 +26,7 @@ def skew(image: str, pool: str) -> list[Finding]:
     slots ask for what the older negotiator cannot evaluate. The other way round works.
 
     :param image: the HTCondor of the image; empty when it is not known.
-    :param pool: the HTCondor of the central manager.
+    :param pool: the HTCondor of the central manager, as its collector says it.
     """
     newer, older = series(image), series(pool)
     if newer is None or older is None or newer[0] <= older[0]:
@@ -32,10 +34,15 @@ def skew(image: str, pool: str) -> list[Finding]:
     return [
         Finding(
             Level.ERROR,
-            f"HTCondor {image} of the image is newer than the pool's {pool}: its nodes "
-            "would join, and no job would match them",
+            f"HTCondor {_short(image)} of the image is newer than the pool's "
+            f"{_short(pool)}: its nodes would join, and no job would match them",
             "pool",
             "launch an image with the pool's HTCondor (--image; invoke registry.list), "
             "or upgrade the central manager first",
         )
     ]
+
+
+def _short(version: str) -> str:
+    match = NUMBERS.search(version)
+    return match[0] if match else version

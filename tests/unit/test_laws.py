@@ -25,6 +25,7 @@ GROUND = {
     *("files", "processes", "tags", "laps", "stopping"),
 }
 FLOORS: list[set[str]] = [
+    {"aws_session"},
     {"aws", "instance_values"},
     {"instances"},
     {"registry", "journal", "ssh", "network", "userdata", "annexes"},
