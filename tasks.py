@@ -24,6 +24,7 @@ ns = Collection(
     annexes.status,
     annexes.extend,
     annexes.terminate,
+    annexes.watch,
     annexes.receipt,
     annexes.teardown,
     images.reap,

@@ -25,6 +25,7 @@ from annexkit.sections import (
     RehearsalSettings,
     Section,
     SshSettings,
+    seconds,
 )
 
 
@@ -88,6 +89,19 @@ def split_flag(
             mend=f"name at least one: {where} WORD, or leave the flag out",
         )
     return tuple(dict.fromkeys(words))
+
+
+def duration_flag(value: str, *, where: str) -> float:
+    """Read a flag that is a duration, in seconds.
+
+    :raises UsageError: it is none.
+    """
+    try:
+        return seconds(value)
+    except ValueError as error:
+        raise UsageError(
+            f"{value[:80]!r} is {error}", where=where, mend=f"{where} 30m"
+        ) from None
 
 
 def _folder(given: str, variable: str, fallback: str) -> Path:

@@ -5,9 +5,14 @@ Imports stand inside the tasks, so that ``invoke --list`` loads none of them.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from invoke import Context, task
 
 from annexkit.commands.shared import reported, site_of
+
+if TYPE_CHECKING:
+    from annexkit.flows.site import Site
 
 LAUNCH_HELP = {
     "annex-name": "the annex (launch.annex_name)",
@@ -27,21 +32,29 @@ LAUNCH_HELP = {
 }
 
 
+def _named(site: Site, given: str | None) -> str:
+    """Return the annex of a flag, else of the settings.
+
+    A flag without a word is passed on: an empty variable of a shell is no annex's name.
+    """
+    return site.settings.launch.annex_name if given is None else given
+
+
 @task(help=LAUNCH_HELP)
 @reported
 def launch(
     c: Context,
-    annex_name: str = "",
-    count: str = "",
+    annex_name: str | None = None,
+    count: str | None = None,
     image: str = "",
-    channel: str = "",
+    channel: str | None = None,
     region: str = "",
-    instance_type: str = "",
-    market: str = "",
-    lease: str = "",
-    idle: str = "",
-    owner: str = "",
-    max_hourly_cost: str = "",
+    instance_type: str | None = None,
+    market: str | None = None,
+    lease: str | None = None,
+    idle: str | None = None,
+    owner: str | None = None,
+    max_hourly_cost: str | None = None,
     canary: bool = False,
     dry_run: bool = False,
     json: bool = False,
@@ -61,7 +74,7 @@ def launch(
         "owner": owner,
         "max_hourly_cost": max_hourly_cost,
     }
-    flags = {name: value for name, value in given.items() if value}
+    flags = {name: value for name, value in given.items() if value is not None}
     request = LaunchRequest(flags, image, region, canary, dry_run)
     return launch_annex(site_of(c, json), request)
 
@@ -75,13 +88,13 @@ def launch(
 )
 @reported
 def verify(
-    c: Context, annex_name: str = "", region: str = "", json: bool = False
+    c: Context, annex_name: str | None = None, region: str = "", json: bool = False
 ) -> int:
     """Check every node of an annex again, over SSH and in the pool."""
     from annexkit.flows.verify_annex import verify_annex
 
     site = site_of(c, json)
-    return verify_annex(site, annex_name or site.settings.launch.annex_name, region)
+    return verify_annex(site, _named(site, annex_name), region)
 
 
 @task(
@@ -130,7 +143,7 @@ def status(
 def extend(
     c: Context,
     region: list[str],
-    annex_name: str = "",
+    annex_name: str | None = None,
     lease: str = "",
     until: str = "",
     force: bool = False,
@@ -142,7 +155,7 @@ def extend(
     from annexkit.flows.annex_extend import extend as move
 
     site = site_of(c, json)
-    name = annex_name or site.settings.launch.annex_name
+    name = _named(site, annex_name)
     request = ExtendRequest(name, lease, until, tuple(region), force, dry_run)
     return move(site, request)
 
@@ -161,7 +174,7 @@ def extend(
 def terminate(
     c: Context,
     region: list[str],
-    annex_name: str = "",
+    annex_name: str | None = None,
     yes: bool = False,
     drain: bool = False,
     json: bool = False,
@@ -171,7 +184,7 @@ def terminate(
     from annexkit.flows.annex_terminate import terminate as end
 
     site = site_of(c, json)
-    name = annex_name or site.settings.launch.annex_name
+    name = _named(site, annex_name)
     return end(site, TerminateRequest(name, tuple(region), yes, drain))
 
 
@@ -185,14 +198,40 @@ def terminate(
 )
 @reported
 def receipt(
-    c: Context, region: list[str], annex_name: str = "", json: bool = False
+    c: Context, region: list[str], annex_name: str | None = None, json: bool = False
 ) -> int:
     """Show what an annex came to: node-hours, claimed hours, cost, failures."""
     from annexkit.flows.annex_receipt import show_receipt
 
     site = site_of(c, json)
-    name = annex_name or site.settings.launch.annex_name
+    name = _named(site, annex_name)
     return show_receipt(site, name, tuple(region))
+
+
+@task(
+    help={
+        "annex-name": "one or several, with commas (launch.annex_name)",
+        "region": "where they are",
+        "timeout": "how long to wait: 30m",
+        "json": "print as JSON",
+    }
+)
+@reported
+def watch(
+    c: Context,
+    annex_name: str = "",
+    region: str = "",
+    timeout: str = "1h",
+    json: bool = False,
+) -> int:
+    """Wait until annexes have ended, and say how each node did."""
+    from annexkit.flows.annex_watch import watch as look
+    from annexkit.settings import duration_flag, split_flag
+
+    site = site_of(c, json)
+    default = (site.settings.launch.annex_name,)
+    names = split_flag(annex_name or None, default, where="--annex-name")
+    return look(site, names, region, duration_flag(timeout, where="--timeout"))
 
 
 @task(

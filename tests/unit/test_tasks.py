@@ -92,7 +92,7 @@ def test_every_task_and_every_flag_has_its_help(name: str) -> None:
 def test_every_task_is_there() -> None:
     assert set(tasks.ns.task_names) == {
         *("bake", "launch", "verify", "why", "status", "extend", "terminate"),
-        *("receipt", "teardown", "reap"),
+        *("watch", "receipt", "teardown", "reap"),
         *(f"pool.{name}" for name in ("config", "secret", "check")),
         *(f"registry.{name}" for name in ("list", "show", "check")),
         *(f"rehearsal.{name}" for name in ("up", "down", "status", "env", "console")),
