@@ -29,8 +29,11 @@ check: install-dev lint-tools ## Format, lint, types, shell lint and the tests t
 	shfmt -d -i 2 -ci -sr $(SHELL_FILES)
 	$(BIN)/python -m pytest -q -m "not machines and not matrix"
 
-bench: machine install-dev ## Measure; the figures stand in bench/README.md
+bench: machine install-dev $(VENV)-bench/.installed ## Measure; the figures stand in bench/README.md
 	$(BIN)/python bench/bake.py
+	$(BIN)/python bench/launch.py
+	$(VENV)-bench/bin/python bench/verify.py
+	$(BIN)/python bench/scale.py
 
 format: install-dev ## Format Python and shell
 	$(BIN)/ruff format .
@@ -57,7 +60,7 @@ lock: install-dev ## Resolve the locks anew from pyproject.toml
 
 clean: ## Take the rehearsal down and remove what was made here
 	@[ ! -x $(BIN)/invoke ] || [ ! -d .rehearsal ] || $(BIN)/invoke rehearsal.down
-	rm -rf $(VENV) .rehearsal packer/build .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(VENV)-bench .rehearsal packer/build .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 LOCKED = --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
@@ -73,3 +76,9 @@ $(VENV)/.installed-dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/pytho
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.installed
+
+$(VENV)-bench/.installed: requirements-bench.lock pyproject.toml | $(VENV)/bin/python
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
