@@ -45,9 +45,10 @@ def require_room(folder: Path, needed: int) -> None:
         )
 
 
-def write_beside(path: Path, text: str, *, mode: int | None = None) -> None:
+def write_beside(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
     """Write a file beside *path*, flush it to disk and rename it over *path*.
 
+    :param content: text is written as UTF-8.
     :param mode: permission bits; those of the old file, or 0644, when None.
     :raises FileError: the disk refused; *path* is as it was.
     """
@@ -57,8 +58,8 @@ def write_beside(path: Path, text: str, *, mode: int | None = None) -> None:
         if mode is None:
             mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(mode)

@@ -48,7 +48,7 @@ class Launch:
             raise InstanceError(
                 f"the user data has {len(self.user_data.encode())} bytes, EC2 takes "
                 f"{USER_DATA_BYTES}",
-                mend="shorten the files in cloud-init/",
+                mend="shorten the files in cloud-init/, or launch.users in invoke.yaml",
             )
         kinds = (*TAGGED, "spot-instances-request") if self._spot else TAGGED
         return self._options() | {

@@ -40,7 +40,8 @@ def read(path: Path) -> tuple[str, dict[str, Any]]:
         data = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
-        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        said = getattr(error, "problem", None) or getattr(error, "strerror", None)
+        reason = " ".join(str(said or error).split())
         raise UsageError(
             f"the user data cannot be read: {reason}",
             where=f"{path}:{mark.line + 1}" if mark else str(path),

@@ -33,15 +33,17 @@ TRUST_DOMAIN = pool.test
 """
 
 
-def pool_files(htcondor: str, method: str) -> tuple[dict[str, str], dict[str, str]]:
+def pool_files(htcondor: str, method: str) -> tuple[dict[str, str], dict[str, bytes]]:
     """Return what `invoke pool.config` would write on the rehearsal's pool host.
 
-    With the pool password there is a second set, for root alone: a new password.
+    With the pool password there is a second set, for root alone: a new password, in
+    the form that `invoke pool.secret` stores.
     """
     import secrets
     from typing import cast
 
     from annexkit.pool.config import render
+    from annexkit.pool.password import scrambled
     from annexkit.pool.target import Method, Pool
     from annexkit.rehearsal.pool_host import DOMAIN
     from annexkit.sections import PoolSettings
@@ -56,7 +58,7 @@ def pool_files(htcondor: str, method: str) -> tuple[dict[str, str], dict[str, st
     )
     files = render(f"{htcondor}.0", {"cm", "ap"}, pool, fast=POOL_INTERVALS)
     files |= {POOL_PATH: POOL_CONFIG}
-    hidden = {pool.password_file: secrets.token_urlsafe(24)}
+    hidden = {pool.password_file: scrambled(secrets.token_urlsafe(24))}
     return files, hidden if method == "password" else {}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from annexkit import annexes
 from annexkit.annexes import Annex, Record
-from annexkit.errors import Exit
+from annexkit.errors import AnnexkitError, Exit
 from annexkit.files import write_beside
 from annexkit.flows import annex_ledger, annex_pool
 from annexkit.flows.annex_ledger import HOUR, NodeUse
@@ -61,7 +61,10 @@ class Receipt:
 
 
 def show_receipt(site: Site, name: str, regions: Sequence[str] = ()) -> Exit:
-    """Show what an annex came to so far, or did when it ended."""
+    """Show what an annex came to so far, or did when it ended.
+
+    :raises AnnexkitError: nobody here knows such an annex.
+    """
     annexes.check_name(name)
     folder = annexes.folder(site.state, name)
     record = folder.read()
@@ -78,7 +81,11 @@ def show_receipt(site: Site, name: str, regions: Sequence[str] = ()) -> Exit:
         said = json.loads(folder.receipt.read_text(encoding="utf-8"))
         _say(site, said)
     except (OSError, ValueError, KeyError, TypeError):
-        site.console.result({}, f"nothing is known here of an annex '{name}'")
+        raise AnnexkitError(
+            f"nothing is known here of an annex '{name}'",
+            where=str(folder.path),
+            mend="see: invoke status; of an ended annex it is known where it was ended",
+        ) from None
     return Exit.DONE
 
 

@@ -93,11 +93,13 @@ def _waves(ready: Ready, request: LaunchRequest) -> Iterable[int]:
 
 def _none(run: Run) -> LaunchError:
     why = ", ".join(f"{code} ({n} times)" for code, n in run.failures.most_common())
+    mend = "see the findings above; each says what mends it"
+    if not run.ids:
+        mend += "; against missing capacity more types help: launch.instance_types"
     return LaunchError(
         f"no node of {run.ready.launch.count} came into the pool: {why or 'no reason'}",
         where=f"annex {run.annex} in {run.region}",
-        mend="see the findings above; more instance types or zones help against "
-        "missing capacity (launch.instance_types)",
+        mend=mend,
     )
 
 

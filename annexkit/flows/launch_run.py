@@ -10,8 +10,7 @@ import annexkit
 from annexkit import annexes, journal, ssh, tags
 from annexkit.annexes import AnnexFolder, LaunchRecord, Record
 from annexkit.aws import AwsError
-from annexkit.aws import AwsError
-from annexkit.errors import AnnexkitError, Finding, Level
+from annexkit.errors import AnnexkitError
 from annexkit.flows.launch_plan import Ready
 from annexkit.flows.site import Site
 from annexkit.launch import group, longlived, parameter
@@ -19,7 +18,6 @@ from annexkit.launch.launched import Launched
 from annexkit.launch.longlived import Needs
 from annexkit.launch.parameter import Parameter
 from annexkit.launch.policies import NODE
-from annexkit.launch.words import stamp
 from annexkit.launch.words import stamp
 from annexkit.pool.credentials import Secret, new_secret
 from annexkit.pool.target import Pool

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from annexkit import annexes, instances, userdata
+from annexkit import instances, userdata
 from annexkit.flows import launch_run
 from annexkit.flows.launch_run import LaunchError, Run
 from annexkit.instances import Launch
 from annexkit.launch import schedule
 from annexkit.launch.launched import Launched
-from annexkit.launch.nodes import Doors, Order, Pace, launch_nodes
+from annexkit.launch.nodes import (
+    Doors,
+    Order,
+    Pace,
+    found_by_token,
+    launch_nodes,
+)
 from annexkit.launch.target import Target
 
 DEADLINE_AFTER = 60  # seconds; where the contract runs, its own timer comes first
@@ -32,7 +38,7 @@ def start(run: Run, count: int) -> Launched:
     doors = Doors(
         request=partial(request, run),
         run=partial(instances.run, site.cloud),
-        find=partial(_found, run),
+        find=partial(found_by_token, site.cloud, region),
         capacity=run.ready.capacity,
         before=lambda token, target, asked: _sent(run, token),
         after=lambda token, ids: _came(run, ids),
@@ -106,11 +112,6 @@ def user_data(run: Run) -> str:
             "seconds": int(run.probation_ends - run.began) + DEADLINE_AFTER,
         },
     )
-
-
-def _found(run: Run, token: str) -> list[str]:
-    filters = {"client-token": [token], "instance-state-name": annexes.ALIVE}
-    return [node.id for node in instances.find(run.site.cloud, run.region, filters)]
 
 
 def _sent(run: Run, token: str) -> None:

@@ -12,7 +12,7 @@ from annexkit.aws import AwsError
 from annexkit.flows import annex_pool
 from annexkit.flows.site import Site
 from annexkit.instances import GONE_CODES, Instance, as_tags
-from annexkit.launch import policies, schedule
+from annexkit.launch import roles, schedule
 from annexkit.waiting import Deadline, wait_for
 
 TAGGED = 500  # resources of one CreateTags call; EC2 takes 1,000
@@ -142,7 +142,7 @@ def _schedule(
         region,
         launch,
         dict.fromkeys(ids, expires),
-        _role_arn(site, region),
+        roles.scheduler_arn(site.cloud, region),
         poll=site.settings.poll,
         clock=site.clock,
     )
@@ -153,11 +153,6 @@ def _wanted(site: Site, region: str) -> bool:
     """Say whether a launch without schedules gets some: not where none can be."""
     wanted = site.settings.launch.scheduler
     return wanted and schedule.group_state(site.cloud, region) == "ACTIVE"
-
-
-def _role_arn(site: Site, region: str) -> str:
-    partition = site.cloud.session.get_partition_for_region(region)
-    return f"arn:{partition}:iam::{site.cloud.account}:role/{policies.SCHEDULER}"
 
 
 def _tag(site: Site, region: str, ids: list[str], expires: float) -> None:

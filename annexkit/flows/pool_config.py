@@ -9,6 +9,7 @@ from pathlib import Path
 
 from annexkit.errors import Exit, Finding, Level, UsageError, raise_on_errors
 from annexkit.files import FileError, write_beside
+from annexkit.flows.asking import confirmed
 from annexkit.flows.site import Site
 from annexkit.pool.config import METHODS, Role, remaining, render
 from annexkit.pool.host import Host, this_host
@@ -200,7 +201,9 @@ def _confirmed(site: Site, difference: str) -> bool:
     if site.console.as_json or not sys.stdin.isatty():
         return False
     site.console.detail(difference)
-    try:
-        return input("Write this? [y/N] ").strip().lower() == "y"
-    except EOFError:
-        return False
+    return confirmed(
+        "Write this?",
+        yes=False,
+        what="the file would be written",
+        mend="invoke pool.config --write",
+    )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from getpass import getpass
 from pathlib import Path
 
 from annexkit.errors import AnnexkitError, Exit, UsageError
-from annexkit.files import FileError
+from annexkit.files import FileError, write_beside
 from annexkit.flows.site import Site
 from annexkit.pool import password
 
@@ -101,30 +100,19 @@ def _old(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _failed(path, error) from error
+        raise _failed(path, error.strerror or str(error)) from error
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write beside and rename; mkstemp's file is its owner's alone at once."""
-    name = ""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-        name = ""
-    except OSError as error:
-        raise _failed(path, error) from error
-    finally:
-        if name:
-            Path(name).unlink(missing_ok=True)
+    """Write the file for its owner alone; its folder is HTCondor's to make."""
+    if not path.parent.is_dir():
+        raise _failed(path, "its folder does not exist")
+    write_beside(path, data, mode=0o600)
 
 
-def _failed(path: Path, error: OSError) -> FileError:
+def _failed(path: Path, reason: str) -> FileError:
     return FileError(
-        f"the password could not be stored: {error.strerror}",
+        f"the password could not be stored: {reason}",
         where=str(path),
         mend=f"is HTCondor installed here? ls -ld {path.parent}",
     )

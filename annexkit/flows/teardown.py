@@ -116,34 +116,35 @@ def _reason_to_keep_roles(
         return ""
     with_group = [region for region, there in looked.items() if there]
     if with_group:
-        return f"annexes may start in {', '.join(with_group)}; --all removes it"
+        return f"annexes may start in {', '.join(with_group)}; --all-regions removes it"
     if unreachable:
-        return f"{', '.join(unreachable)} could not be asked; --all removes it"
+        return f"{', '.join(unreachable)} could not be asked; --all-regions removes it"
     return ""
 
 
 def _in_use(site: Site, regions: Iterable[str]) -> list[Finding]:
     """Return an error for each annex that lives and each launch under way."""
     found = [
-        _refusal(f"annex {annex.name} has {len(annex.nodes)} nodes", region, annex.name)
+        Finding(
+            Level.ERROR,
+            f"annex {annex.name} has {len(annex.nodes)} nodes",
+            region,
+            f"invoke terminate --annex-name {annex.name} --region {region}",
+        )
         for region in regions
         for annex in annexes.find_all(site.cloud, region)
     ]
     whose = (site.cloud.account, site.cloud.endpoint)
     return found + [
-        _refusal(f"annex {e.annex} is being launched", e.region, e.annex)
+        Finding(
+            Level.ERROR,
+            f"annex {e.annex} is being launched (pid {e.owner.pid})",
+            e.region,
+            f"wait until it is, or end it, it cleans up: kill {e.owner.pid}",
+        )
         for e in site.journal.entries()
         if (e.account, e.endpoint) == whose and e.kind == "launch" and e.owner.alive
     ]
-
-
-def _refusal(what: str, region: str, annex: str) -> Finding:
-    return Finding(
-        Level.ERROR,
-        what,
-        region,
-        f"invoke terminate --annex-name {annex} --region {region}",
-    )
 
 
 def _survey(site: Site, chosen: Iterable[str], keep_roles: str) -> list[Part]:

@@ -50,6 +50,7 @@ def verify_annex(site: Site, name: str, region: str = "") -> Exit:
 
     :raises AnnexkitError: there is no such annex, or its key has a wrong file mode.
     """
+    annexes.check_name(name)
     folder = annexes.folder(site.state, name)
     record = folder.read()
     where = region_of(site, region or (record.region if record else ""))

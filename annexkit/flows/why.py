@@ -16,7 +16,7 @@ from annexkit.instances import Instance
 from annexkit.pool.collector import Collector
 from annexkit.pool.target import Pool
 from annexkit.verify import facts, funnel
-from annexkit.verify.evidence import Evidence
+from annexkit.verify.evidence import SLOW, Evidence
 from annexkit.verify.funnel import State, Step
 from annexkit.verify.hostkeys import KnownHosts, by_hand, parse_console
 
@@ -52,7 +52,9 @@ def why(site: Site, instance_id: str, region: str = "") -> Exit:
 
 def gather(site: Site, instance_id: str, region: str) -> Evidence:
     """Ask everybody who may know something of a node, as far as they answer."""
-    found = Evidence(instance_id, region, site.clock.time())
+    # A launch gives up on a node after its own time for a boot.
+    slow = min(SLOW, site.settings.launch.boot_timeout)
+    found = Evidence(instance_id, region, site.clock.time(), slow=slow)
     here = instances.find(site.cloud, region, {}, [instance_id])
     if not here:
         return found

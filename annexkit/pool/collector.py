@@ -114,11 +114,6 @@ class Slot(Ad):
     spot_notice: int | None = None
 
     @property
-    def partitionable(self) -> bool:
-        """Whether jobs get slots that are cut from this one."""
-        return self.slot_type == "Partitionable"
-
-    @property
     def dynamic(self) -> bool:
         """Whether it was cut from another slot for a job."""
         return self.slot_type == "Dynamic"

@@ -46,6 +46,9 @@ SEC_TOKEN_POOL_SIGNING_KEY_FILE = $(SEC_PASSWORD_DIRECTORY)/POOL
 ALLOW_DAEMON = $(ALLOW_DAEMON) condor@password condor_pool@{uid_domain}
 # Left out on purpose: condor@* and condor_pool@*, which hold those two.
 ALLOW_ADMINISTRATOR = root@$(UID_DOMAIN) condor@$(UID_DOMAIN) {local}
+# By default daemons lay a key to their administration into their private ads, which
+# whoever may negotiate can read: condor_off would work without ALLOW_ADMINISTRATOR.
+SEC_ENABLE_REMOTE_ADMINISTRATION = False
 """
 LOCAL = "condor@family condor@child condor@parent"  # daemons of the same host
 

@@ -59,6 +59,17 @@ def new_secret(pool: Pool, lifetime: float) -> Secret:
     return check_token(printed, pool.identity, lifetime)
 
 
+def check_settings(pool: Pool) -> None:
+    """Refuse settings that no secret can come from; makes none.
+
+    :raises UsageError: naming no usable command or password file.
+    """
+    if pool.method == "password":
+        password.read_file(Path(pool.password_file).expanduser())
+    else:
+        token_command(pool, 0)
+
+
 def token_command(pool: Pool, lifetime: float) -> list[str]:
     """Return the command that prints a new token, word by word.
 

@@ -24,6 +24,7 @@ from annexkit.rehearsal.faults import Knobs, Rule
 from annexkit.rehearsal.images import Images
 from annexkit.rehearsal.instances import Instances
 from annexkit.rehearsal.machines import State
+from annexkit.rehearsal.network_view import NetworkView
 from annexkit.rehearsal.reading import access_key, read_call
 from annexkit.rehearsal.schedules import Schedules
 from annexkit.rehearsal.site import Site
@@ -61,6 +62,7 @@ class Cloud:
         self.instances = Instances(site, self.images, self.inside)
         self._guard = Guard(site.moto, site.roles)
         self.schedules = Schedules(site, self._guard, self.instances.change, clock)
+        networks = NetworkView(site)
         ec2: dict[str, Handler] = {
             "CopyImage": self.images.copy,
             "CreateImage": self.instances.create_image,
@@ -71,6 +73,8 @@ class Cloud:
             "DescribeInstances": self.instances.view.describe,
             "DescribeNetworkInterfaces": self.instances.view.describe_interfaces,
             "DescribeSnapshots": self.images.describe_snapshots,
+            "DescribeSubnets": networks.describe_subnets,
+            "DescribeVpcs": networks.describe_vpcs,
             "GetConsoleOutput": self.instances.console,
             "ModifyImageAttribute": self.images.modify_attribute,
             "RebootInstances": self.instances.reboot,

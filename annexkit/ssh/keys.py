@@ -76,12 +76,18 @@ def load_key(path: Path) -> Key:
         return Key(paramiko.PKey.from_path(path))
     # TypeError is what cryptography raises for a key with a passphrase.
     except (OSError, TypeError, ValueError, *NO_KEY) as bad:
-        said = bad.strerror if isinstance(bad, OSError) else bad
+        said = bad.strerror if isinstance(bad, OSError) else _unreadable(bad)
         raise UsageError(
             f"this SSH private key cannot be read: {said}",
             where=str(path),
             mend="name a private key without a passphrase; ssh-keygen -t ed25519",
         ) from bad
+
+
+def _unreadable(bad: Exception) -> str:
+    """Say it shorter than the libraries, whose messages speak to programmers."""
+    locked = isinstance(bad, TypeError) or "password" in str(bad).lower()
+    return "it has a passphrase" if locked else "it is damaged, or no private key"
 
 
 class HostKeyError(AnnexkitError):

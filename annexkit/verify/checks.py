@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -125,13 +126,16 @@ class NodeReport(BaseModel):
         ]
 
 
-def program() -> str:
-    """Return the program that runs the checks, for the node's Python."""
+def program(modules: Sequence[str] = MODULES) -> str:
+    """Return a program for the node's Python; the last module's ``main`` is run.
+
+    :param modules: names in this package, in the order in which one needs the other.
+    """
     package = __name__.rpartition(".")[0]
     parents = [(package.partition(".")[0], ""), (package, "")]
     sources = [
         (f"{package}.{name}", (HERE / f"{name}.py").read_text(encoding="utf-8"))
-        for name in MODULES
+        for name in modules
     ]
     return LOADER.format(sources=parents + sources)
 

@@ -13,6 +13,7 @@ from annexkit.pool.target import Pool
 from annexkit.verify.facts import Facts
 
 SAID = re.compile(r"annexkit: error: ([^\r\n]+)")
+SLOW = 300.0  # seconds after which a boot that cannot be seen is called broken
 SKEW = 30.0  # seconds; EC2 refuses signatures that are 5 minutes off
 
 
@@ -21,6 +22,7 @@ class Evidence:
     """All that could be gathered of one node; None is what could not be asked.
 
     :param now: our clock, in epoch seconds.
+    :param slow: seconds that a boot may take before it is called broken.
     :param login: the command by which a person logs in.
     :param ssh_error: why nobody could log in; None when it worked or was not tried.
     :param ssh_skipped: why it was not tried.
@@ -41,6 +43,7 @@ class Evidence:
     masters: Sequence[Ad] | None = None
     pool_error: str = ""
     login: str = ""
+    slow: float = SLOW
 
     @property
     def joined(self) -> bool:
@@ -87,6 +90,8 @@ class Evidence:
     @property
     def read_journal(self) -> str:
         """The command that shows what our units said."""
+        if not self.login:
+            return self.read_console
         return f"{self.login} sudo journalctl -b -u 'annexkit-*'"
 
     @property

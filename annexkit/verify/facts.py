@@ -57,7 +57,9 @@ def gather(connection: checks.Connection, name: str) -> Facts:
 
     :raises CheckError: its answer is none.
     """
-    done = connection.run("sudo -n python3 - '{}'", stdin=_program(), timeout=TIMEOUT)
+    done = connection.run(
+        "sudo -n python3 - '{}'", stdin=checks.program(MODULES), timeout=TIMEOUT
+    )
     try:
         return Facts.model_validate(json.loads(done.stdout))
     except (ValueError, ValidationError) as error:
@@ -67,12 +69,3 @@ def gather(connection: checks.Connection, name: str) -> Facts:
             where=name,
             mend=checks.MEND,
         ) from error
-
-
-def _program() -> str:
-    package = __name__.rpartition(".")[0]
-    sources = [(package.partition(".")[0], ""), (package, "")]
-    for name in MODULES:
-        text = (checks.HERE / f"{name}.py").read_text(encoding="utf-8")
-        sources.append((f"{package}.{name}", text))
-    return checks.LOADER.format(sources=sources)

@@ -27,7 +27,6 @@ DEAD = re.compile(
     r"|No bootable device[^\n]*|unable to mount root[^\n]*",
     re.IGNORECASE,
 )
-SLOW = 300.0  # seconds after which a boot that cannot be seen is called broken
 # By the word of /run/annexkit/failed; what is not here is the image's or our defect.
 SECRET_MENDS = {
     "no-role": "launch it again: invoke launch gives nodes the role annexkit-node",
@@ -112,14 +111,27 @@ def boot(e: Evidence) -> _Found:
     """Its system came up."""
     if dead := DEAD.search(e.console):
         return _broken(f"the console says: {dead[0].strip()}", e.read_console)
-    if e.facts is not None and e.facts.system:
-        if e.facts.system in ("running", "degraded"):
-            units = ", ".join(e.facts.failed_units or ())
-            return _ok(e.facts.system + (f", failed: {units}" if units else ""))
-        return _broken(f"systemd is {e.facts.system}", f"{e.login} systemctl list-jobs")
+    return _boot_as_told(e) or _boot_as_seen(e)
+
+
+def _boot_as_told(e: Evidence) -> _Found | None:
+    """Judge by what the node itself says."""
+    system = e.facts.system if e.facts is not None else ""
+    if system in ("running", "degraded") and e.facts is not None:
+        units = ", ".join(e.facts.failed_units or ())
+        return _ok(system + (f", failed: {units}" if units else ""))
+    if e.failed[0]:  # it waits for what a later step names
+        return _ok("far enough to say what is wrong")
+    if system:
+        return _broken(f"systemd is {system}", f"{e.login} systemctl list-jobs")
+    return None
+
+
+def _boot_as_seen(e: Evidence) -> _Found:
+    """Judge from outside."""
     if e.joined or BOOTED.search(e.console):
         return _ok("as the console shows" if not e.joined else "it is in the pool")
-    if e.age > SLOW:
+    if e.age > e.slow:
         return _broken(f"not finished after {e.age:.0f} s", e.read_console)
     return _unseen(f"no sign of it yet, {e.age:.0f} s after the launch")
 
@@ -130,6 +142,8 @@ def console_keys(e: Evidence) -> _Found:
         return _ok("the console shows its host keys")
     if e.known:
         return _ok("pinned when it was launched")
+    if e.failed[0]:  # they come later than what the console tells
+        return _unseen("the console shows none yet")
     return _broken("the console shows no host keys", e.read_console)
 
 

@@ -119,10 +119,6 @@ class KnownHosts:
                 )
         self._change({name: list(found) for name, found in keys.items()})
 
-    def forget(self, instance_ids: Iterable[str]) -> None:
-        """Take instances out that are gone."""
-        self._change({name: [] for name in instance_ids})
-
     def _change(self, new: dict[str, list[HostKey]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self.path}.lock"):

@@ -20,7 +20,7 @@ SECONDS = 5
 
 def imds_token_required(node: Node) -> str:
     """Without a token there is no answer, so version 1 is off."""
-    status, _ = _ask(node, "GET", "meta-data/instance-id", {})
+    status, _ = ask(node, "GET", "meta-data/instance-id", {})
     return expect(status == 401, f"HTTP {status} without a token")
 
 
@@ -53,7 +53,7 @@ def _as_user(node: Node, user: int, group: int, writing: int) -> NoReturn:
         os.setgroups([])
         os.setgid(group)
         os.setuid(user)
-        status, _ = _ask(node, "PUT", "api/token", {f"{TOKEN}-ttl-seconds": "60"})
+        status, _ = ask(node, "PUT", "api/token", {f"{TOKEN}-ttl-seconds": "60"})
         said = f"open: HTTP {status}"
     except Wrong as error:
         said = f"closed: {error}"
@@ -66,13 +66,15 @@ def _as_user(node: Node, user: int, group: int, writing: int) -> NoReturn:
 
 def ask_as_root(node: Node, path: str) -> tuple[int, str]:
     """Return the status and the value at a path of the metadata service."""
-    _, token = _ask(node, "PUT", "api/token", {f"{TOKEN}-ttl-seconds": "60"})
-    return _ask(node, "GET", path, {TOKEN: token})
+    _, token = ask(node, "PUT", "api/token", {f"{TOKEN}-ttl-seconds": "60"})
+    return ask(node, "GET", path, {TOKEN: token})
 
 
-def _ask(
-    node: Node, method: str, path: str, headers: dict[str, str]
-) -> tuple[int, str]:
+def ask(node: Node, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
+    """Return the status and the body of one request; an HTTP error has no body.
+
+    :raises Wrong: nobody answered.
+    """
     request = urllib.request.Request(  # noqa: S310
         f"{node.imds}/latest/{path}", method=method, headers=headers
     )

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from annexkit.verify.node_base import Node, Wrong, command, properties
-from annexkit.verify.node_imds import TOKEN, _ask
+from annexkit.verify.node_imds import TOKEN, ask
 
 ANNEX = "/etc/annexkit/annex.json"
 SECRETS = ("/etc/condor/tokens.d/annex", "/etc/condor/condor_pool_password")
@@ -33,9 +33,9 @@ def facts(node: Node) -> dict[str, Any]:
     """Gather everything; what cannot be found is left out and named in ``unknown``."""
     found: dict[str, Any] = {"now": time.time()}
     unknown = []
-    for name, ask in QUESTIONS.items():
+    for name, question in QUESTIONS.items():
         try:
-            found[name] = ask(node)
+            found[name] = question(node)
         except Exception as error:  # one question must not hide the others
             unknown.append(f"{name}: {error}")
     found["unknown"] = unknown
@@ -71,9 +71,9 @@ def failed(node: Node) -> str:
 
 def role(node: Node) -> str:
     """The name of the instance's role; empty without one."""
-    _, token = _ask(node, "PUT", "api/token", {f"{TOKEN}-ttl-seconds": "60"})
+    _, token = ask(node, "PUT", "api/token", {f"{TOKEN}-ttl-seconds": "60"})
     path = "meta-data/iam/security-credentials/"
-    status, names = _ask(node, "GET", path, {TOKEN: token})
+    status, names = ask(node, "GET", path, {TOKEN: token})
     return names.split("\n")[0].strip() if status == 200 else ""
 
 

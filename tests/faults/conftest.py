@@ -1,4 +1,4 @@
-"""A place to bake from, and the sum of the interrupted bakes at the end of the run."""
+"""Places to bake and to launch from, and the sums of what was interrupted there."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import pytest
 
 from annexkit.registry import State
 from tests.conftest import Baked
+from tests.faults.annex_situation import ground
 from tests.faults.moments import IMAGE
 from tests.faults.tally import Tally
 from tests.stage import Place, Stage
 
+__all__ = ["ground"]
+
 TALLY = pytest.StashKey[Tally]()
+LAUNCHES = pytest.StashKey[Tally]()
 
 
 @pytest.fixture
@@ -55,8 +59,14 @@ def tally(pytestconfig: pytest.Config) -> Tally:
     return pytestconfig.stash.setdefault(TALLY, Tally())
 
 
+@pytest.fixture
+def launch_tally(pytestconfig: pytest.Config) -> Tally:
+    return pytestconfig.stash.setdefault(LAUNCHES, Tally("launches"))
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    if TALLY in config.stash:
-        terminalreporter.write_line(str(config.stash[TALLY]))
+    for key in (TALLY, LAUNCHES):
+        if key in config.stash:
+            terminalreporter.write_line(str(config.stash[key]))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from tests.faults.command import Scene
-
-Deed = Callable[[Scene], object]
+Deed = Callable[[Any], object]  # of a Scene, or of a kind of it
 DRY = ("bake", "--dry-run")
 
 
@@ -25,8 +24,12 @@ class Situation:
 
 @dataclass
 class Situations:
-    """A list of situations, filled line by line or by decorated deeds."""
+    """A list of situations, filled line by line or by decorated deeds.
 
+    *typed*: what is typed where nothing else is said.
+    """
+
+    typed: tuple[str, ...] = DRY
     found: list[Situation] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Situation]:
@@ -41,7 +44,9 @@ class Situations:
         code: int = 2,
         machines: bool = False,
     ) -> None:
-        self.found.append(Situation(name, says, typed or DRY, deed, code, machines))
+        self.found.append(
+            Situation(name, says, typed or self.typed, deed, code, machines)
+        )
 
     def when(
         self, says: str, *typed: str, code: int = 2, machines: bool = False

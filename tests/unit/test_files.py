@@ -27,6 +27,11 @@ def test_the_text_is_there_and_nothing_else(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["b.json"]
 
 
+def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    write_beside(tmp_path / "x", b"\xff\x00\r\n")
+    assert (tmp_path / "x").read_bytes() == b"\xff\x00\r\n"
+
+
 @pytest.mark.parametrize(("asked", "found"), [(None, 0o644), (0o600, 0o600)])
 def test_a_new_file_has_the_mode_asked_for(
     tmp_path: Path, asked: int | None, found: int

@@ -10,6 +10,7 @@ from annexkit.aws import Cloud
 from annexkit.flows.site import Site
 from annexkit.journal import this_process
 from annexkit.settings import Settings
+from tests.unit.flows.launching import World, a_world
 from tests.unit.helpers import ACCOUNT, REGION, FakeClock
 
 ALIVE = this_process()
@@ -29,3 +30,9 @@ def site(tmp_path: Path, clock: FakeClock, cloud: Cloud) -> Site:
     site.cloud = cloud
     site.registry.update(site.registry.claim(ACCOUNT, "aws"))
     return site
+
+
+@pytest.fixture
+def world(site: Site, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A site in which a launch of two nodes goes well."""
+    return a_world(site, monkeypatch)

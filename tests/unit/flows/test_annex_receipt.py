@@ -8,7 +8,7 @@ import pytest
 
 from annexkit import annexes
 from annexkit.console import Console
-from annexkit.errors import Exit
+from annexkit.errors import AnnexkitError, Exit
 from annexkit.flows import annex_ledger, annex_pool, annex_receipt
 from annexkit.flows.annex_ledger import NodeUse
 from annexkit.flows.annex_pool import InPool
@@ -113,11 +113,9 @@ def test_the_table_says_what_is_an_estimate(site: Site, capsys: Captured) -> Non
     assert "failed: 1 x X" in told
 
 
-def test_an_annex_that_nobody_knows_is_told(
-    site: Site, pool: FakePool, capsys: Captured
-) -> None:
-    assert show_receipt(site, "grid") == Exit.DONE
-    assert "nothing is known here of an annex 'grid'" in capsys.readouterr().out
+def test_an_annex_that_nobody_knows_is_an_error(site: Site, pool: FakePool) -> None:
+    with pytest.raises(AnnexkitError, match="nothing is known here of an annex 'grid'"):
+        show_receipt(site, "grid")
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{", '{"i-1": {}}'])

@@ -167,8 +167,9 @@ def test_a_launch_under_way_is_in_the_way(
     if not refused:
         assert teardown(site, yes=True) == Exit.DONE
         return
-    with pytest.raises(FindingsError, match="annex grid is being launched"):
+    with pytest.raises(FindingsError, match="annex grid is being launched") as caught:
         teardown(site, yes=True)
+    assert f"kill {owner.pid}" in caught.value.findings[0].mend
 
 
 def test_a_secret_within_its_time_stays(site: Site, capsys: Captured) -> None:

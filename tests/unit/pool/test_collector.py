@@ -66,7 +66,7 @@ def test_an_annex_is_one_question_and_a_slot_a_value(child: Any) -> None:
     asked = child({"ads": [row(fields, **values, start=True, slot_type="Dynamic")]})
     (slot,) = Collector(POOL).slots("grid", "0123456789ab", user="bob")
     assert (slot.name, slot.instance_id, slot.start) == ("slot1@n", "i-1", True)
-    assert slot.claimed and slot.dynamic and not slot.partitionable
+    assert slot.claimed and slot.dynamic
     assert (slot.annex, slot.lease_expires, slot.cpus) == ("", None, None)
     assert asked.question["type"] == "Startd"
     assert asked.question["user"] == "bob"

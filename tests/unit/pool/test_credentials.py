@@ -52,6 +52,28 @@ def test_the_default_command_asks_for_three_scopes_and_no_more() -> None:
     ]
 
 
+@pytest.mark.parametrize("command", ["mint 'x", "mint {ttl}", " "])
+def test_settings_that_no_token_can_come_from_are_refused_without_one(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(monkeypatch, CommandError(Completed(("mint",), 1, "", "was asked")))
+    credentials.check_settings(pool("mint {identity} {lifetime} {authz}"))
+    with pytest.raises(UsageError):
+        credentials.check_settings(pool(command))
+
+
+def test_a_password_that_is_not_there_is_refused_without_a_launch(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "password"
+    shared = pool(method="password", password_file=str(path))
+    with pytest.raises(UsageError, match="there is no pool password"):
+        credentials.check_settings(shared)
+    path.write_text("a-long-password")
+    path.chmod(0o600)
+    credentials.check_settings(shared)
+
+
 def test_a_value_never_becomes_a_word_of_its_own() -> None:
     odd = Pool(
         "cm", identity="a b; rm -rf {authz}", token_command="mint 'as {identity}'"

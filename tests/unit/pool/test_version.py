@@ -14,6 +14,7 @@ from annexkit.pool.version import series, skew
         ("25.14.1", (25, 14)),
         ("23.9.6+dfsg-2.1", (23, 9)),
         ("1:25.4.0-1", (25, 4)),
+        ("$CondorVersion: 23.9.6 2024-08-08 BuildID: Debian-23.9.6 $", (23, 9)),
         ("", None),
         ("unknown", None),
     ],
@@ -25,9 +26,9 @@ def test_a_version_is_read_however_it_is_packaged(
 
 
 def test_an_image_that_is_newer_than_the_pool_is_an_error_with_a_mend() -> None:
-    [found] = skew("25.14.1-1", "23.9.6")
+    [found] = skew("1:25.14.1-1", "$CondorVersion: 23.9.6 2024-08-08 $")
     assert found.level is Level.ERROR
-    assert "25.14.1-1" in found.what and "23.9.6" in found.what
+    assert "25.14.1 of the image" in found.what and "pool's 23.9.6:" in found.what
     assert "--image" in found.mend
 
 

@@ -44,8 +44,12 @@ def test_a_key_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     bad.write_text("nothing")
     bad.chmod(0o600)
     encrypted = keygen(tmp_path / "encrypted", "secret")
-    for path in (tmp_path / "none", bad, encrypted):
-        with pytest.raises(UsageError, match="cannot be read") as caught:
+    for path, why in (
+        (tmp_path / "none", "No such file or directory"),
+        (bad, "it is damaged, or no private key"),
+        (encrypted, "it has a passphrase"),
+    ):
+        with pytest.raises(UsageError, match=f"cannot be read: {why}") as caught:
             load_key(path)
         assert caught.value.where == str(path)
 

@@ -182,6 +182,29 @@ BREAKS: dict[str, tuple[Evidence, str, str, str]] = {
         "no IAM role",
         "journalctl",
     ),
+    "the console says it before it shows keys": (
+        replace(
+            instance(launched=NOW - 400),
+            facts=None,
+            console="annexkit: error: the role may not read it\n",
+            login="",
+        ),
+        "secret",
+        "the role may not read it",
+        "get-console-output",
+    ),
+    "it still asks for its secret": (
+        facts(system="starting", failed="denied may not read it", secret=False),
+        "secret",
+        "may not read it",
+        "invoke teardown",
+    ),
+    "a boot that a launch gave up on": (
+        replace(instance(launched=NOW - 40), facts=None, console="", slow=30.0),
+        "boot finished",
+        "not finished after 40 s",
+        "get-console-output",
+    ),
     "condor failed": (
         facts(condor="failed (exit-code)"),
         "HTCondor up",

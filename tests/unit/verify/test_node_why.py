@@ -120,7 +120,7 @@ def test_the_role_is_the_first_that_the_metadata_service_names(
         assert path == "meta-data/iam/security-credentials/"
         return 200, "annexkit-node\n"
 
-    monkeypatch.setattr(node_why, "_ask", ask)
+    monkeypatch.setattr(node_why, "ask", ask)
     assert node_why.role(Node(node.want)) == "annexkit-node"
-    monkeypatch.setattr(node_why, "_ask", lambda *_: (404, "an error page"))
+    monkeypatch.setattr(node_why, "ask", lambda *_: (404, "an error page"))
     assert node_why.role(Node(node.want)) == ""
