@@ -38,6 +38,7 @@ __all__ = [
 ENDED = ("shutting-down", "terminated")
 SETTLE = 60.0  # seconds that EC2 may hide what it has accepted
 GONE_CODES = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
+A_FILTER = 200  # values in one filter (DescribeInstances)
 AT_ONCE = 500  # ids in one TerminateInstances, which takes 1000
 
 
@@ -85,9 +86,11 @@ def find(
     :param ids: keep only these; asked for by filter, so that an id EC2 does not know
         yet is no error (DescribeInstances, eventual consistency).
     """
-    asked = dict(filters)
-    if wanted := list(ids):
-        asked["instance-id"] = wanted
+    wanted = list(ids)
+    if len(wanted) > A_FILTER:
+        parts = (wanted[n : n + A_FILTER] for n in range(0, len(wanted), A_FILTER))
+        return [one for part in parts for one in find(cloud, region, filters, part)]
+    asked = filters | ({"instance-id": wanted} if wanted else {})
     pages = cloud.pages(
         region,
         "describe_instances",

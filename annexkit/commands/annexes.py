@@ -133,7 +133,7 @@ def status(
         "lease": "how long it lives from now: 3h",
         "until": "or until when: 2026-11-23T18:00Z",
         "region": "where it is",
-        "force": "allow an end that is very near",
+        "force": "allow an end that is very near, or somebody else's annex",
         "dry-run": "say what would change",
         "json": "print as JSON",
     },
@@ -166,6 +166,7 @@ def extend(
         "region": "where it is",
         "yes": "do not ask",
         "drain": "let running jobs end first",
+        "force": "although it is somebody else's annex",
         "json": "print the receipt as JSON",
     },
     iterable=["region"],
@@ -177,6 +178,7 @@ def terminate(
     annex_name: str | None = None,
     yes: bool = False,
     drain: bool = False,
+    force: bool = False,
     json: bool = False,
 ) -> int:
     """End an annex now, with all that belongs to it, and print its receipt."""
@@ -185,7 +187,7 @@ def terminate(
 
     site = site_of(c, json)
     name = _named(site, annex_name)
-    return end(site, TerminateRequest(name, tuple(region), yes, drain))
+    return end(site, TerminateRequest(name, tuple(region), yes, drain, force))
 
 
 @task(

@@ -24,7 +24,13 @@ def drain(site: Site, annex: Annex) -> None:
         site.console.detail("the lease ends before a drain would")
     else:
         for launch in annex.launches:
-            ids = [n.id for n in annex.nodes if n.tags[tags.LAUNCH] == launch]
+            ids = [
+                node.id
+                for node in annex.nodes
+                if node.tags[tags.LAUNCH] == launch
+                # An earlier end stays: a later one would lease a node on probation.
+                and (tags.expiry(node.tags) or over) >= over
+            ]
             lease.grant(site, annex.region, annex.name, launch, ids, expires=over)
     left = min(over, annex.expires or over) - now
     site.console.step(f"draining: jobs have up to {left / 60:.0f} min to end")

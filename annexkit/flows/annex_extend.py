@@ -19,6 +19,7 @@ from annexkit.errors import (
 )
 from annexkit.flows import annex_ledger, lease
 from annexkit.flows.annex_end import new_end
+from annexkit.flows.annex_owner import refuse_foreign
 from annexkit.flows.annex_regions import check_alone, regions_of
 from annexkit.flows.site import Site
 from annexkit.launch import parameter
@@ -92,6 +93,8 @@ def extend(site: Site, request: ExtendRequest) -> Exit:
             where="--annex-name",
             mend="see: invoke status",
         )
+    command = f"invoke extend --annex-name {name} --lease ..."
+    refuse_foreign(site, there, force=request.force, command=command)
     for annex in there:
         _say_what(site, annex, expires, record)
     if request.dry_run:

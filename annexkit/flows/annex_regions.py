@@ -32,8 +32,10 @@ def check_alone(site: Site, name: str, regions: Sequence[str]) -> None:
     :raises UsageError: one does.
     """
     me = this_process()
+    whose = (site.cloud.account, site.cloud.endpoint)
     for entry in site.journal.entries():
         running = entry.owner.alive and entry.owner != me
+        running &= (entry.account, entry.endpoint) == whose
         if running and entry.annex == name and entry.region in regions:
             raise UsageError(
                 f"another annexkit is at work on this annex (pid {entry.owner.pid})",

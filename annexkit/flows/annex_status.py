@@ -141,12 +141,20 @@ def _find(
     return found, unreachable
 
 
+def _schedules(site: Site, region: str) -> list[str] | None:
+    """Return the names of the schedules there; a column of a table is no error."""
+    try:
+        return lease.scheduled(site, region)
+    except AwsError:
+        return None
+
+
 def _known(site: Site, name: str, found: Sequence[Annex]) -> Known:
     """Ask everybody else, once each."""
     records = {annex.name: _record(site, annex.name) for annex in found}
     counts: Counter[str] | None = Counter()
     for region in dict.fromkeys(annex.region for annex in found):
-        names = lease.scheduled(site, region)
+        names = _schedules(site, region)
         if names is None or counts is None:
             counts = None
             continue

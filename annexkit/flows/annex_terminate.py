@@ -12,6 +12,7 @@ from annexkit.aws import AwsError
 from annexkit.errors import AnnexkitError, Exit, Finding, Interrupted, Level
 from annexkit.flows import annex_pool, annex_receipt, lease
 from annexkit.flows.annex_drain import drain
+from annexkit.flows.annex_owner import refuse_foreign
 from annexkit.flows.annex_regions import check_alone, regions_of
 from annexkit.flows.asking import confirmed
 from annexkit.flows.site import Site
@@ -33,6 +34,7 @@ class TerminateRequest:
     regions: Sequence[str] = ()
     yes: bool = False
     drain: bool = False
+    force: bool = False
 
     @property
     def command(self) -> str:
@@ -84,6 +86,7 @@ def terminate(site: Site, request: TerminateRequest) -> Exit:
     regions = regions_of(site, request.regions, record)
     check_alone(site, name, regions)
     found = [annexes.find(site.cloud, region, name) for region in regions]
+    refuse_foreign(site, found, force=request.force, command=request.command)
     count = sum(len(annex.nodes) for annex in found)
     if count and not _confirmed(site, request, found):
         return Exit.DONE

@@ -29,11 +29,13 @@ class Result:
 
     outcomes: list[Outcome] = field(default_factory=list)
     unknown: AnnexkitError | None = None
+    layers: tuple[str, ...] = ()
 
     def add(self, followed: Followed) -> None:
         """Add what became of one wave of nodes."""
         self.outcomes += followed.outcomes
         self.unknown = self.unknown or followed.unknown
+        self.layers = followed.layers or self.layers
 
     @property
     def good(self) -> list[Outcome]:
@@ -194,7 +196,7 @@ def _as_json(run: Run, result: Result) -> dict[str, Any]:
         "by_market": dict(Counter(one.node.market for one in good)),
         "hourly_cost": _hourly(run, good),
         "lease_ends": int(run.lease_ends),
-        "layers": list(run.ready.plan.facts.layers),
+        "layers": list(result.layers),
         "failures": dict(run.failures),
         "nodes": [one.as_json() for one in result.outcomes],
         "seconds": _laps(result),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from annexkit import annexes
@@ -14,6 +14,7 @@ from annexkit.flows.join_nodes import Joined, wait_joined
 from annexkit.flows.launch_run import Run
 from annexkit.flows.verify_nodes import Access, NodeResult, verify_nodes
 from annexkit.instances import Instance
+from annexkit.launch import schedule
 from annexkit.launch.words import stamp
 from annexkit.verify import funnel
 from annexkit.verify.pool_side import Join
@@ -65,6 +66,7 @@ class Followed:
 
     outcomes: tuple[Outcome, ...]
     unknown: AnnexkitError | None = None
+    layers: tuple[str, ...] = ()
 
     @property
     def good(self) -> list[Outcome]:
@@ -100,9 +102,16 @@ def follow(run: Run, ids: Sequence[str]) -> Followed:
         if one.joined:
             one.seconds["joined"] = round(asked + one.joined.seconds, 3)
     found = Followed(outcomes, joined.not_checked if hopeful else None)
-    _lease(run, found)
-    _end(run, found)
-    return found
+    layers = _lease(run, found)
+    try:
+        _end(run, found)
+    except AnnexkitError as error:
+        # The good ones have their lease by now; the others end by their probation.
+        run.site.console.error(error)
+        run.site.console.detail(
+            f"what is on probation ends by {stamp(run.probation_ends)}"
+        )
+    return replace(found, layers=layers)
 
 
 def _verified(run: Run, ids: Sequence[str]) -> list[NodeResult]:
@@ -192,10 +201,17 @@ def _problem(
     return None  # SSH found all well, and the pool cannot be asked: said once, above
 
 
-def _lease(run: Run, found: Followed) -> None:
-    """Let the good nodes live until the lease's end (law 5)."""
+def _lease(run: Run, found: Followed) -> tuple[str, ...]:
+    """Let the good nodes live until the lease's end (law 5); return what ends them."""
     if not found.good:
-        return
+        return ()
+    if run.ready.launch.scheduler:  # somebody may have torn it down meanwhile
+        schedule.ensure_group(
+            run.site.cloud,
+            run.region,
+            poll=run.site.settings.poll,
+            clock=run.site.clock,
+        )
     armed = lease.grant(
         run.site,
         run.region,
@@ -207,7 +223,16 @@ def _lease(run: Run, found: Followed) -> None:
     run.site.console.detail(
         f"leased until {stamp(run.lease_ends)}; it ends by {', '.join(armed.layers)}"
     )
+    for one in found.good:
+        if one.node.id in armed.gone:
+            what = "it ended before it could be leased"
+            one.problem = AnnexkitError(what, where=one.node.id, mend=_why(run, one))
     _wait_open(run, [one.node.id for one in found.good if one.joined])
+    return armed.layers
+
+
+def _why(run: Run, one: Outcome) -> str:
+    return f"invoke why {one.node.id} --region {run.region}"
 
 
 def _wait_open(run: Run, ids: list[str]) -> None:

@@ -35,6 +35,11 @@ class LaunchKey:
             return ssh.new_key(self.path)
         return ssh.load_key(self.path)
 
+    @property
+    def anew(self) -> str:
+        """Say it for the plan of an annex that has no node: its key is made anew."""
+        return f"SSH key of the annex: {self.path}" if self.made else str(self)
+
     def __str__(self) -> str:
         """Say it for a plan."""
         if self.pair:

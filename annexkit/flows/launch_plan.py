@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from annexkit import annexes, network
 from annexkit.errors import AnnexkitError, Finding, FindingsError, Level
-from annexkit.flows import launch_key, launch_request
+from annexkit.flows import annex_owner, launch_key, launch_request
 from annexkit.flows.launch_key import LaunchKey
 from annexkit.flows.launch_request import Chosen, LaunchRequest
 from annexkit.flows.site import Site
@@ -38,7 +38,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ready:
-    """A launch that is planned: what it is made from, and the plan."""
+    """A launch that is planned: what it is made from, and the plan.
+
+    ``fresh``: the annex has no node now; what is kept of an earlier one is over.
+    """
 
     chosen: Chosen
     launch: LaunchSettings
@@ -47,6 +50,7 @@ class Ready:
     wants: Wants
     capacity: CapacityTable
     plan: LaunchPlan
+    fresh: bool = True
 
     @property
     def region(self) -> str:
@@ -111,6 +115,8 @@ def prepare(site: Site, request: LaunchRequest) -> Ready:
         scheduler=launch.scheduler,
     )
     found.findings += _of_live_pool(pool, chosen)
+    standing = annexes.find(site.cloud, region, launch.annex_name)
+    found.findings += annex_owner.foreign(standing, launch.owner)
     found.of(lambda: credentials.check_settings(pool))
     found.of(annexes.folder(site.state, launch.annex_name).read)
     pieces = found.of(lambda: longlived.look(site.cloud, wants)) or []
@@ -121,11 +127,12 @@ def prepare(site: Site, request: LaunchRequest) -> Ready:
     facts = _facts(site, launch, chosen, offered, capacity)
     facts = replace(
         facts,
-        creates=(*missing, str(key), IN_SSM),
+        creates=(*missing, str(key) if standing.nodes else key.anew, IN_SSM),
         canary=request.canary and launch.count > 1,
         findings=(*found.findings, *facts.findings),
     )
-    return Ready(chosen, launch, pool, key, wants, capacity, make_plan(facts))
+    plan, fresh = make_plan(facts), not standing.nodes
+    return Ready(chosen, launch, pool, key, wants, capacity, plan, fresh)
 
 
 def _ssh_sources(launch: LaunchSettings) -> tuple[str, ...]:

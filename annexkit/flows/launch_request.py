@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 
 from annexkit.bake.recipe import Image
 from annexkit.errors import Finding, FindingsError, Level, UsageError, nearest
-from annexkit.flows import bake_plan
+from annexkit.flows import annex_owner, bake_plan
 from annexkit.flows.site import Site
 from annexkit.registry import Build, RegionBuild, Registry, State
 from annexkit.sections import LaunchSettings
@@ -63,7 +62,7 @@ def effective(site: Site, request: LaunchRequest) -> LaunchSettings:
     :raises FindingsError: every flag whose value cannot be read.
     """
     given = site.settings.launch.model_dump() | dict(request.flags)
-    given["owner"] = given["owner"] or _user()
+    given["owner"] = given["owner"] or annex_owner.this_user(site)
     try:
         return LaunchSettings.model_validate(given)
     except ValidationError as error:
@@ -170,10 +169,3 @@ def _finding(error: Any) -> Finding:
         flag,
         f"correct {flag}, or annexkit.launch.{name} in invoke.yaml",
     )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without an entry
-        return ""

@@ -103,6 +103,10 @@ def begin(site: Site, ready: Ready) -> Run:
     secret = _secret(ready.pool, lease_ends - now)
     entry = _entry(site, ready, identity, ready.plan.probation_ends + late)
     site.journal.write(entry)
+    if (
+        ready.fresh
+    ):  # an earlier annex of this name ended by itself, and its key with it
+        annexes.folder(site.state, ready.launch.annex_name).remove()
     run = Run(
         site,
         ready,

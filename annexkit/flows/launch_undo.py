@@ -26,7 +26,7 @@ def undone_on_error(run: Run) -> Iterator[None]:
     """
     try:
         yield
-    except (Stop, AnnexkitError) as error:
+    except (Stop, Exception) as error:  # a mistake of ours costs no money, too
         said = f"stopped by {error.name}" if isinstance(error, Stop) else "it failed"
         run.site.console.step(f"{said}: ending what this launch made")
         try:

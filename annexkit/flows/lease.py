@@ -17,6 +17,10 @@ from annexkit.waiting import Deadline, wait_for
 
 TAGGED = 500  # resources of one CreateTags call; EC2 takes 1,000
 NODE = "the node's own timer"
+NOT_HERE = {
+    *("AccessDenied", "AccessDeniedException", "UnrecognizedClientException"),
+    *("EndpointConnectionError", "UnknownServiceError", "OptInRequired"),
+}
 REAP = "invoke reap"
 
 
@@ -117,12 +121,16 @@ def wait_seen(
 def scheduled(site: Site, region: str, launch: str = "") -> list[str] | None:
     """Return the names of the schedules there, or of one launch's.
 
-    None when Scheduler cannot be asked: an account may not have it.
+    None when Scheduler may not or cannot be asked at all: then nobody here made any.
+
+    :raises AwsError: it refused for another reason, such as throttling.
     """
     try:
         prefix = f"{launch}-" if launch else ""
         return schedule.names(site.cloud, region, prefix)
-    except AwsError:
+    except AwsError as error:
+        if error.code not in NOT_HERE:
+            raise
         return None
 
 

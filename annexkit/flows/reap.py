@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from annexkit import processes, tags
+from annexkit import annexes, processes, tags
+from annexkit.annexes import AnnexFolder, RecordError
 from annexkit.aws import AwsError, Cloud
 from annexkit.files import write_beside
 from annexkit.flows.site import Site
@@ -116,6 +117,31 @@ def carry_out(site: Site, found: Survey) -> list[Taken]:
     _unmark_proved(site, found)
     _close_entries(site, found)
     return taken
+
+
+def forget_ended(site: Site, regions: Collection[str]) -> list[str]:
+    """Forget annexes that ended by themselves: their keys go with them.
+
+    :param regions: those that answered; of others nothing is known.
+    :returns: their names.
+    """
+    forgotten = []
+    whose = (site.cloud.account, site.cloud.endpoint)
+    launching = {entry.annex for entry in _entries(site)}
+    for path in sorted((site.state / "annexes").glob("*")):
+        folder = AnnexFolder(path)
+        try:
+            record = folder.read()
+        except RecordError:  # whoever uses it is told
+            continue
+        if record is None or (record.account, record.endpoint) != whose:
+            continue
+        if record.region not in regions or record.name in launching:
+            continue
+        if not annexes.find(site.cloud, record.region, record.name).nodes:
+            folder.remove()
+            forgotten.append(record.name)
+    return forgotten
 
 
 def _entries(site: Site) -> list[Entry]:

@@ -8,7 +8,13 @@ from dataclasses import replace
 from annexkit import tags
 from annexkit.errors import Exit, Finding, Level
 from annexkit.flows.asking import confirmed
-from annexkit.flows.reap import Survey, carry_out, end_orphans, survey
+from annexkit.flows.reap import (
+    Survey,
+    carry_out,
+    end_orphans,
+    forget_ended,
+    survey,
+)
 from annexkit.flows.site import Site
 from annexkit.settings import split_flag
 from annexkit.sweep.judge import Fate, Verdict
@@ -44,6 +50,10 @@ def reap_and_report(
     elif not dry_run:
         taken = carry_out(site, found)
     _report(site, found, taken)
+    if not dry_run:
+        deaf = {region for region, _ in found.unreachable}
+        for name in forget_ended(site, set(found.regions) - deaf):
+            console.detail(f"annex {name} has ended; its key is deleted")
     for region, reason in found.unreachable:
         console.finding(Finding(Level.WARNING, reason, region, "run this again"))
     failed = [t for t in taken if t.error]

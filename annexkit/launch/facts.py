@@ -9,6 +9,8 @@ from annexkit.errors import Finding
 from annexkit.launch.capacity import Closed
 from annexkit.launch.target import Target
 
+AT_ONCE, A_SECOND = 1000, 2  # instances
+
 
 @dataclass(frozen=True)
 class PlanFacts:
@@ -59,6 +61,17 @@ class PlanFacts:
     def outdated(self) -> bool:
         """Whether the AMI is older than the settings want."""
         return self.ami_age > self.outdated_after
+
+    @property
+    def probation(self) -> float:
+        """How long every node may take to be verified and leased, in seconds.
+
+        A canary goes through all of it before the others begin; and EC2 gives the
+        first thousand at once and two a second from then on (EC2 API throttling).
+        """
+        waves = 2 if self.canary else 1
+        waiting = max(0, self.count - AT_ONCE) / A_SECOND
+        return waves * self.ready_in + waiting + self.margin
 
     @property
     def ready_in(self) -> float:

@@ -108,7 +108,7 @@ class LaunchPlan:
 
 def make_plan(facts: PlanFacts) -> LaunchPlan:
     """Settle times and costs, and say everything that is wrong (law 10)."""
-    probation = min(facts.lease, facts.ready_in + facts.margin)
+    probation = min(facts.lease, facts.probation)
     likely, most = cost_per_hour(facts)
     return LaunchPlan(
         facts=facts,

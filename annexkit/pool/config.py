@@ -98,9 +98,9 @@ def remaining(pool: Pool) -> str:
         return (
             "the pool password lets root on any node act as a daemon of the pool: "
             "advertise slots and schedulers that are not there, replace the ads of "
-            "others, negotiate with access points, and have daemons read their "
-            "configuration again. It is no administrator, and makes no tokens. It "
-            "never expires: after a break-in, make a new one"
+            "others, negotiate with access points, and hold or remove everybody's "
+            "jobs. It is no administrator, and makes no tokens. It never expires: "
+            "after a break-in, make a new one"
         )
     return (
         "a token lets root on a node advertise slots and masters under any name until "

@@ -18,6 +18,7 @@ API_ADDRESS, API_PORT = "169.254.171.1", 80
 # Below /run, which is no part of any image. Services get it, login shells do not.
 SYSTEMD = "/run/systemd/system.conf.d/90-firmware.conf"
 LIBRARIES = Path("/usr/lib")
+LOGIND = "/run/systemd/system/systemd-logind.service.d/90-firmware.conf"
 FAKETIME = "/run/firmware/libfaketime.so.1"
 DMI = Path("/sys/devices/virtual/dmi/id")
 VENDOR = "Amazon EC2"
@@ -114,16 +115,19 @@ def clock_files(
     values = {
         "LD_PRELOAD": FAKETIME,
         "FAKETIME": f"{seconds:+g}s",
-        "DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
     }
     session = folder / "environment"
     text = "".join(f"{name}={value}\n" for name, value in values.items())
     mounts = [environment_file(folder, **values)]
+    # Under the library it fails, and then no second session can be opened.
+    logind = folder / "logind.conf"
+    logind.write_text("[Service]\nUnsetEnvironment=LD_PRELOAD\n")
     session.write_text(text)
     return [
         *mounts,
         (session, "/etc/environment", "ro"),
+        (logind, LOGIND, "ro"),
         (found[0], FAKETIME, "ro"),
     ]
 

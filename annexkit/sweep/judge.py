@@ -80,12 +80,14 @@ def _decide(thing: Thing, evidence: Evidence) -> tuple[Fate, str]:
 def _of_annex(thing: Thing, entry: Entry | None, now: float) -> tuple[Fate, str]:
     """Judge what an annex has: by its launch's process first, then by its lease."""
     annex = f"annex {thing.tags.get(tags.ANNEX, '?')}"
-    if entry is not None and entry.owner.gone:
+    expires = tags.expiry(thing.tags)
+    # Later than its launch's probation: it was verified, and may have jobs by now.
+    leased = entry is not None and expires is not None and expires > entry.deadline + 1
+    if entry is not None and entry.owner.gone and not leased:
         return (
             Fate.TAKE,
             f"{annex}: the launch it belongs to is gone (pid {entry.owner.pid})",
         )
-    expires = tags.expiry(thing.tags)
     if expires is None:
         # Every launch writes it; somebody took it off, and only they know why.
         return Fate.KEEP, f"{annex}: it says no end of its lease; end it: {_end(thing)}"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from botocore.stub import Stubber
 
-from annexkit import tags
+from annexkit import annexes, ssh, tags
 from annexkit.errors import Exit
-from annexkit.flows.reap import carry_out, survey
+from annexkit.flows.reap import carry_out, forget_ended, survey
 from annexkit.flows.reap_report import reap_and_report
 from annexkit.flows.site import Site
 from annexkit.journal import Process
 from annexkit.launch import parameter
 from annexkit.sweep.judge import Fate
-from tests.unit.flows.annex import HOUR, LAUNCH, launch, living, secret
+from tests.unit.flows.annex import HOUR, LAUNCH, launch, living, recorded, secret
 from tests.unit.flows.conftest import ALIVE, GONE
 from tests.unit.helpers import BUILD, REGION, an_entry
 
@@ -52,6 +52,25 @@ def test_what_a_dead_launch_left_goes_at_once_with_its_secret(site: Site) -> Non
     assert f"the launch it belongs to is gone (pid {GONE.pid})" in told(site)[name][1]
     assert not [t.error for t in carry_out(site, survey(site)) if t.error]
     assert (living(site), parameter.listed(site.cloud, REGION)) == ([], [])
+
+
+def test_what_a_dead_launch_had_leased_already_lives_on(site: Site) -> None:
+    [node] = launch(site, count=1, expires_in=2 * HOUR)
+    entry(site, GONE)
+    fate, reason = told(site)[node]
+    assert (fate, "its lease runs until" in reason) == (Fate.KEEP, True)
+
+
+def test_the_key_goes_with_an_annex_that_ended_by_itself(site: Site) -> None:
+    for name in ("grid", "other"):
+        recorded(site, name)
+        folder = annexes.folder(site.state, name)
+        ssh.new_key(folder.key)
+    launch(site, name="other")
+    assert forget_ended(site, {"eu-west-1"}) == []
+    assert forget_ended(site, {REGION}) == ["grid"]
+    assert not annexes.folder(site.state, "grid").key.exists()
+    assert annexes.folder(site.state, "other").key.exists()
 
 
 def test_a_running_launch_keeps_what_is_its_own(site: Site) -> None:

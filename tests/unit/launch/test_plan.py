@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,21 @@ def test_nobody_is_on_probation_longer_than_the_lease() -> None:
     assert plan(lease=1200).probation_ends == NOW + 1200
 
 
+@pytest.mark.parametrize(
+    ("changes", "probation"),
+    [
+        ({}, 1320),
+        ({"canary": True}, 2520),
+        ({"count": 1000, "free": 5000}, 1320),
+        ({"count": 3000, "free": 5000}, 2320),
+    ],
+)
+def test_probation_is_long_enough_for_all_that_a_node_waits_for(
+    changes: dict[str, Any], probation: float
+) -> None:
+    assert plan(**changes).probation_ends == NOW + probation
+
+
 def test_people_see_everything_that_will_happen() -> None:
     text = "\n".join(f"{name}: {value}" for name, value in plan().rows())
     for part in (
@@ -79,7 +95,7 @@ def test_machines_see_the_same() -> None:
     assert said["targets"][0]["closed_until"] == NOW + 60
     assert said["targets"][1]["price"] == 0.25
     assert (said["canary"], said["outdated"], said["findings"]) == (True, False, [])
-    assert (said["lease_ends"], said["probation_ends"]) == (NOW + 7200, NOW + 1320)
+    assert (said["lease_ends"], said["probation_ends"]) == (NOW + 7200, NOW + 2520)
 
 
 def test_the_likely_cost_is_that_of_the_first_target_that_is_open() -> None:

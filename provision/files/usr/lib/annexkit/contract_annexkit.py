@@ -90,7 +90,7 @@ def extended(imds: Imds) -> int:
         said = imds.text(TAG) or ""
     except MetadataError:
         return 0
-    return int(said) if re.fullmatch(r"\d{1,12}", said) else 0
+    return int(said) if re.fullmatch(r"\d{1,11}", said) else 0
 
 
 def arm_lease(told: int) -> int:

@@ -68,6 +68,8 @@ METHODS = {"idtokens": "FS, IDTOKENS", "password": "FS, PASSWORD"}
 PASSWORD = f"""\
 SEC_PASSWORD_FILE = {PASSWORD_FILE}
 ALLOW_DAEMON = condor@$(UID_DOMAIN) condor_pool@* condor@password
+# Who knows the password could read the keys of other nodes in their private ads.
+SEC_ENABLE_REMOTE_ADMINISTRATION = False
 """
 
 

@@ -7,6 +7,7 @@ user data (annexkit-deadline), which is there even if the contract never runs.
 from __future__ import annotations
 
 import subprocess
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -38,12 +39,16 @@ def lease_timer(expires: int) -> str:
     )
 
 
-def deadline_change(expires: int) -> str:
-    """The drop-in that moves the user data's timer; an empty value forgets the old."""
+def deadline_change(expires: int, now: float) -> str:
+    """The drop-in that moves the user data's timer; an empty value forgets the old.
+
+    It counts from now by the kernel's own clock, so that a wall clock that is set
+    later moves one of the two timers only.
+    """
+    left = max(1, round(expires + BEHIND - now))
     return (
         "# Written by annexkit; follows the lease.\n"
-        f"[Timer]\nOnActiveSec=\nOnCalendar={calendar_time(expires + BEHIND)}\n"
-        "AccuracySec=1s\n"
+        f"[Timer]\nOnActiveSec=\nOnActiveSec={left}\nAccuracySec=1s\n"
     )
 
 
@@ -80,7 +85,9 @@ def move(root: str, expires: int) -> None:
     """
     write(Path(f"{root}/etc/systemd/system/{TIMER}"), lease_timer(expires), 0o644)
     folder = Path(f"{root}/run/systemd/system/{DEADLINE}.d")
-    write(folder / "50-annexkit-lease.conf", deadline_change(expires), 0o644)
+    write(
+        folder / "50-annexkit-lease.conf", deadline_change(expires, time.time()), 0o644
+    )
     systemctl("daemon-reload")
     systemctl("restart", TIMER)
     if is_active(DEADLINE):
