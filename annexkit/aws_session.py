@@ -28,11 +28,41 @@ def new_session() -> boto3.Session:
     session.get_component("response_parser_factory").set_parser_defaults(
         timestamp_parser=moment
     )
-    model = session.get_component("data_loader").load_service_model("ec2", "service-2")
-    members = model["shapes"]["Instance"]["members"]
-    for name in set(members) - READ:
-        del members[name]
+    loader = session.get_component("data_loader")
+    session.register_component("data_loader", _Loader(loader))
     return boto3.Session(botocore_session=session)
+
+
+class _Loader:
+    """botocore's own loader of service models, but for one model."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def load_service_model(
+        self, service_name: str, type_name: str, api_version: str | None = None
+    ) -> Any:
+        model = self._loader.load_service_model(service_name, type_name, api_version)
+        if (service_name, type_name) == ("ec2", "service-2"):
+            return _trimmed(model)
+        return model
+
+
+def _trimmed(model: dict[str, Any]) -> dict[str, Any]:
+    """Return EC2's model with less of an instance; every session shares the given one.
+
+    So only what changes is copied.
+    """
+    shapes = dict(model["shapes"])
+    shape = dict(shapes["Instance"])
+    shape["members"] = {
+        name: member for name, member in shape["members"].items() if name in READ
+    }
+    shapes["Instance"] = shape
+    return {**model, "shapes": shapes}
 
 
 def moment(said: Any) -> datetime:

@@ -31,13 +31,17 @@ STAGE = RehearsalSettings(dir="cloud", machines=8)
 
 @dataclass(frozen=True)
 class Baked:
-    """The first bake: what it said, what it left, and what it used as a secret."""
+    """The first bake: what it said, what it left, and what it used as a secret.
+
+    ``handed_out``: what the cloud gave away during it: private keys, tokens.
+    """
 
     place: Place
     done: Completed
     called: list[str]
     left: frozenset[str]
     secrets: dict[str, str]
+    handed_out: tuple[str, ...]
 
     @property
     def build_id(self) -> str:
@@ -80,7 +84,8 @@ def baked(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Baked:
     done = Place(stage, folder, used).invoke("bake")
     called = stage.called()
     left = stage.inventory() - before
-    return Baked(Place(stage, folder), done, called, left, used)
+    given = tuple(secret for secret in stage.ask("secrets") if secret)
+    return Baked(Place(stage, folder), done, called, left, used, given)
 
 
 @pytest.fixture(scope="session")

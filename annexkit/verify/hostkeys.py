@@ -1,8 +1,8 @@
 """Host keys of nodes: read from the console, kept by instance id.
 
-The console is the source nobody on the network path can forge: cloud-init prints the
-keys there between two markers (cloud-init documentation, "Keys to Console"), and our
-image prints them once more at the end of boot.
+The console is the source nobody on the network path can forge. Our image prints the
+keys there before SSH answers, and once more at the end of boot, between the markers of
+cloud-init (its documentation, "Keys to Console").
 """
 
 from __future__ import annotations

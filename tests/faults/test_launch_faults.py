@@ -58,7 +58,7 @@ def test_no_capacity_anywhere_is_no_annex(ground: Ground) -> None:
     done = ground.launch(count=2)
     assert done.exit_code == 1
     assert f"no node of 2 came into the pool: {NO_ROOM} (" in done.stderr
-    assert "mend: see the findings above; more instance types or zones" in done.stderr
+    assert "against missing capacity more types help" in done.stderr
     assert ground.billed() == frozenset()
     assert ground.schedules() == []
     assert ground.place.journal == []

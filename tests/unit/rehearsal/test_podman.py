@@ -7,7 +7,7 @@ import pytest
 
 from annexkit.process import CommandError, Completed
 from annexkit.rehearsal import podman
-from annexkit.rehearsal.podman import MachineSpec, machine_arguments
+from annexkit.rehearsal.podman import MachineSpec, Podman, machine_arguments
 
 SPEC = MachineSpec(
     name="annexkit-01234567-i-1",
@@ -83,3 +83,36 @@ def test_no_runtime_that_works_is_an_error_in_its_own_words(
     monkeypatch.setattr(podman, "run", Runtimes().run)
     with pytest.raises(CommandError, match="does not work here"):
         podman.working_runtime("image")
+
+
+def test_a_console_is_the_log_without_podmans_own_words() -> None:
+    log = (
+        b"2026-11-22T22:37:24.1+00:00 stdout F one  line\r\n"
+        b"2026-11-22T22:37:24.2+00:00 stdout P a long\n"
+        b"2026-11-22T22:37:24.3+00:00 stdout F  one\r\n"
+        b"2026-11-22T22:37:24.4+00:00 stdout F \r\n"
+        b"2026-11-22T22:37:24.5+00:00 std"
+    )
+    assert podman.console_text(log) == "one  line\na long one\n\n"
+
+
+def test_podman_is_asked_once_where_a_console_lies(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "ctr.log"
+    asked = []
+
+    def run(*command: str, check: bool) -> Completed:
+        asked.append(command[-1])
+        code = 0 if log.exists() else 125
+        return Completed(command, code, f"{log}\n", "")
+
+    monkeypatch.setattr(podman, "run", run)
+    door = Podman("01234567")
+    assert door.console("one") == "", "not made yet"
+    for text in ("first", "second"):
+        log.write_text(f"2026-11-22T22:37:24.1+00:00 stdout F {text}\n")
+        assert door.console("one") == f"{text}\n"
+    log.unlink()
+    assert door.console("one") == "", "it is gone"
+    assert asked == ["one", "one"]
