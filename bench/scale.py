@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import io
 import json
 import math
@@ -98,6 +99,8 @@ class Laps:
 
 def live(count: int, memory: bool) -> list[dict[str, Any]]:
     """Let one annex of *count* nodes live from launch to end; return its steps."""
+    gc.freeze()  # as every command does (annexkit.commands.shared)
+    gc.set_threshold(100_000, 20, 100)
     with tempfile.TemporaryDirectory(prefix="annexkit-scale-") as name:
         site = make_site(Path(name))
         pretended = Pretended(count)

@@ -104,6 +104,9 @@ def quiet() -> Console:
 
 def make_site(folder: Path) -> Site:
     """Return a site whose files are all in a folder of its own."""
+    password = folder / "password"
+    password.write_text("a password for nobody\n".replace(" ", "-"))
+    password.chmod(0o600)
     settings = Settings.model_validate(
         {
             "registry": str(folder / "registry.json"),
@@ -112,7 +115,12 @@ def make_site(folder: Path) -> Site:
             "images_dir": str(ROOT / "packer" / "images"),
             "poll": 0.05,
             "bake": {"regions": [REGION]},
-            "pool": {"collector": "cm.example.org", "method": "password"},
+            "launch": {"owner": "alice"},
+            "pool": {
+                "collector": "cm.example.org",
+                "method": "password",
+                "password_file": str(password),
+            },
         }
     )
     return Site(settings, ROOT, console=quiet())

@@ -93,7 +93,8 @@ def extend(site: Site, request: ExtendRequest) -> Exit:
             where="--annex-name",
             mend="see: invoke status",
         )
-    command = f"invoke extend --annex-name {name} --lease ..."
+    end = f"--lease {request.lease}" if request.lease else f"--until {request.until}"
+    command = f"invoke extend --annex-name {name} {end}"
     refuse_foreign(site, there, force=request.force, command=command)
     for annex in there:
         _say_what(site, annex, expires, record)
