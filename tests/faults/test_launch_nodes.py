@@ -142,9 +142,6 @@ def bad_node(ground: Ground, running: Command) -> tuple[str, Why]:
 def cases() -> Iterator[Any]:
     for trouble in TROUBLES:
         marks = [] if trouble.name in ALWAYS else [pytest.mark.matrix]
-        if trouble.name == "shifted clock":
-            # libfaketime makes systemd-logind fail, so that a second login may hang
-            marks.append(pytest.mark.xfail(reason="logins hang under libfaketime"))
         yield pytest.param(trouble, marks=marks, id=trouble.name.replace(" ", "-"))
 
 
