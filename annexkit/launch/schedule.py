@@ -141,7 +141,7 @@ def move(
     poll: float,
     clock: Clock | None = None,
 ) -> None:
-    """Give a schedule its new end and ids; make it when it is not there.
+    """Give a schedule its new end; make it when it is not there.
 
     :raises AwsError: Scheduler refused, or the group is missing.
     :raises Deadline: the role cannot be assumed in time.
