@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.faults.command import Said
+
+LONGEST = 500  # characters of a sentence, paths in it included
 Deed = Callable[[Any], object]  # of a Scene, or of a kind of it
 DRY = ("bake", "--dry-run")
 
@@ -73,3 +76,27 @@ class Situations:
     def recipe(self, name: str, old: str, new: str, says: str) -> None:
         """The recipe has another text in place of *old*."""
         self.add(f"recipe-{name}", says, lambda scene: scene.recipe(old, new))
+
+
+def check(said: Said, situation: Situation, every: Sequence[Situation]) -> None:
+    """One error at least; each with a mend, and once; ours among them, no other's."""
+    assert said.exit_code == situation.code, said.err
+    assert "Traceback" not in said.err + said.out
+    assert said.errors, said.err
+    for what, mend in said.errors:
+        assert 10 < len(what.splitlines()[0]) < LONGEST, what  # Packer says more
+        assert mend, f"no mend: {what}"
+    assert len(set(said.errors)) == len(said.errors), said.err
+    told = [what for what, _ in said.errors if situation.says in what]
+    assert told, said.err
+    for other in every:
+        assert other is situation or other.says not in told[0], other.name
+
+
+def check_distinct(every: Sequence[Situation], fewest: int) -> None:
+    """Each is named once, and says what no other says; there are enough."""
+    texts = [one.says for one in every]
+    assert len({one.name for one in every}) == len(texts)
+    for text in texts:
+        assert sum(text in other for other in texts) == 1, text
+    assert len(texts) >= fewest

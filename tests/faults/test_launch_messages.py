@@ -16,9 +16,8 @@ import pytest
 from annexkit.errors import AnnexkitError
 from annexkit.launch import longlived
 from tests.faults import bad_annex, bad_launch
-from tests.faults.command import Said
 from tests.faults.launch_scene import LaunchScene
-from tests.faults.situation import Situation
+from tests.faults.situation import Situation, check, check_distinct
 from tests.unit.conftest import (
     _loopback_only,
     _no_account_of_ours,
@@ -29,7 +28,6 @@ __all__ = ["_loopback_only", "_no_account_of_ours", "_one_loader"]
 
 SITUATIONS = [*bad_launch.ALL, *bad_annex.ALL]
 FEWEST = 40
-LONGEST = 500
 
 
 @pytest.fixture
@@ -61,32 +59,13 @@ def test_a_bad_situation_is_told_with_its_mend(
     situation.deed(scene)
     before = scene.files()
     said = scene.run(*situation.typed)
-    check(said, situation)
+    check(said, situation, SITUATIONS)
     assert scene.changing == []
     assert scene.files() == before
 
 
-def check(said: Said, situation: Situation) -> None:
-    """One error at least; each with a mend, and once; ours among them, no other's."""
-    assert said.exit_code == situation.code, said.err
-    assert "Traceback" not in said.err + said.out
-    assert said.errors, said.err
-    for what, mend in said.errors:
-        assert 10 < len(what.splitlines()[0]) < LONGEST, what
-        assert mend, f"no mend: {what}"
-    assert len(set(said.errors)) == len(said.errors), said.err
-    told = [what for what, _ in said.errors if situation.says in what]
-    assert told, said.err
-    for other in SITUATIONS:
-        assert other is situation or other.says not in told[0], other.name
-
-
 def test_there_are_as_many_situations_as_the_bar_asks_for() -> None:
-    texts = [one.says for one in SITUATIONS]
-    assert len({one.name for one in SITUATIONS}) == len(texts)
-    for text in texts:
-        assert sum(text in other for other in texts) == 1, text
-    assert len(texts) >= FEWEST
+    check_distinct(SITUATIONS, FEWEST)
 
 
 def test_with_nothing_wrong_the_same_command_goes_well(scene: LaunchScene) -> None:

@@ -18,8 +18,8 @@ import pytest
 
 from annexkit.rehearsal import preflight
 from tests.faults import bad_input, bad_places
-from tests.faults.command import ROOT, Said, Scene
-from tests.faults.situation import DRY, Situation
+from tests.faults.command import ROOT, Scene
+from tests.faults.situation import DRY, Situation, check, check_distinct
 from tests.unit.conftest import (
     _loopback_only,
     _no_account_of_ours,
@@ -32,7 +32,6 @@ pytestmark = pytest.mark.packer
 
 SITUATIONS = [*bad_input.ALL, *bad_places.ALL]
 FEWEST = 40
-LONGEST = 500  # characters of a sentence, paths in it included
 
 
 @pytest.fixture
@@ -79,30 +78,12 @@ def test_a_bad_situation_is_told_with_its_mend(
     situation.deed(scene)
     before = scene.files()
     said = scene.run(*situation.typed)
-    check(said, situation)
+    check(said, situation, SITUATIONS)
     assert scene.files() == before
 
 
-def check(said: Said, situation: Situation) -> None:
-    """One error at least; each with a mend; ours among them, and no other's."""
-    assert said.exit_code == situation.code, said.err
-    assert "Traceback" not in said.err + said.out
-    assert said.errors, said.err
-    for what, mend in said.errors:
-        assert 10 < len(what.splitlines()[0]) < LONGEST, what  # Packer says more
-        assert mend, f"no mend: {what}"
-    told = [what for what, _ in said.errors if situation.says in what]
-    assert told, said.err
-    for other in SITUATIONS:
-        assert other is situation or other.says not in told[0], other.name
-
-
 def test_there_are_as_many_situations_as_the_bar_asks_for() -> None:
-    texts = [one.says for one in SITUATIONS]
-    assert len({one.name for one in SITUATIONS}) == len(texts)
-    for text in texts:
-        assert sum(text in other for other in texts) == 1, text
-    assert len(texts) >= FEWEST
+    check_distinct(SITUATIONS, FEWEST)
 
 
 def test_with_nothing_wrong_the_same_command_goes_well(scene: Scene) -> None:
