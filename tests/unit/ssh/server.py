@@ -96,6 +96,14 @@ class _Policy(paramiko.ServerInterface):
         self, channel: paramiko.Channel, command: bytes
     ) -> bool:
         def work() -> None:
+            # What the client sends shows that it has our answer that the command runs,
+            # which paramiko sends after we return; sshd never overtakes itself.
+            wait_for(
+                lambda: channel.recv_ready() or channel.eof_received or channel.closed,
+                what="the client's input, or its end",
+                timeout=60,
+                poll=0.002,
+            )
             with contextlib.suppress(OSError, EOFError):
                 self.server.command(channel, command.decode())
                 channel.close()
@@ -130,6 +138,5 @@ def hang(channel: paramiko.Channel, command: str) -> None:
 
 def vanish(channel: paramiko.Channel, command: str) -> None:
     """Say half of it, then lose the connection."""
-    channel.recv(1)  # the client has its answer that the command runs, and goes on
     channel.sendall(b"half")
     channel.get_transport().close()
