@@ -54,14 +54,14 @@ CHECKS: tuple[Check, ...] = (
 )
 
 # In a pool the collector says the rest, and the boot goes on beside us: what costs
-# the node a tenth of a second, or waits for the end of its boot, is left out.
+# the node a tenth of a second, or waits for the end of its boot, is left out. What the
+# contract writes is looked for once HTCondor runs, which the contract starts last.
 POOL_CHECKS: tuple[Check, ...] = (
     node_system.clock,
     node_system.boot_so_far,
     node_system.cloud_init_so_far,
     node_condor.contract,
     node_condor.description,
-    node_system.files,
     node_system.hygiene,
     node_system.identity,
     node_system.disk,
@@ -70,6 +70,7 @@ POOL_CHECKS: tuple[Check, ...] = (
     node_imds.imds_for_users,
     node_pool.role,
     node_condor.condor_service,
+    node_system.files,
     node_condor.condor_version,
     node_pool.pool_config,
     node_pool.secret,

@@ -241,3 +241,8 @@ def test_a_metadata_service_that_is_closed_to_users_passes(node: FakeNode) -> No
         node.want["imds"] = f"http://127.0.0.1:{reserved.getsockname()[1]}"
         outcome = node.check("imds-for-users")
     assert outcome["ok"], outcome
+
+
+def test_what_the_contract_writes_is_looked_for_after_it_ended() -> None:
+    order = [node_check.name_of(check) for check in node_check.POOL_CHECKS]
+    assert order.index("condor-service") < order.index("files")
