@@ -24,6 +24,7 @@ from annexkit.verify.fleet import Fleet, Outcome, Target
 from annexkit.waiting import Deadline, wait_for
 
 TICK = 0.5  # seconds between looks that cost no call
+SHARE = 9  # times as long as an answer took is the least pause after it
 A_FILTER = 200  # values in one filter of DescribeInstances
 NO_ADDRESS = 15.0  # seconds that a running instance may lack its address
 PLAUSIBLE = 30.0  # after so long a console is asked though nothing listens
@@ -162,14 +163,20 @@ class _Verification:
         return self.site.clock.monotonic()
 
     def _describe(self) -> None:
-        """Ask EC2 once for all nodes that are not done, at the settings' pace."""
-        if self._now() < self._describe_at:
+        """Ask EC2 once for all nodes that are not done, at the settings' pace.
+
+        What answers slowly is asked more seldom: it must not spend its time on us.
+        """
+        begin = self._now()
+        if begin < self._describe_at:
             return
-        self._describe_at = self._now() + self.site.settings.poll
         waiting = [node.instance.id for node in self._waiting()]
         for start in range(0, len(waiting), A_FILTER):
             for found in self._asked(waiting[start : start + A_FILTER]):
                 self._note(self.nodes[found.id], found)
+        now = self._now()
+        pause = max(self.site.settings.poll, (now - begin) * SHARE)
+        self._describe_at = now + min(pause, LONGEST)
 
     def _asked(self, ids: Sequence[str]) -> list[Instance]:
         try:

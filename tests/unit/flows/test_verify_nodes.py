@@ -21,7 +21,7 @@ from annexkit.flows.verify_nodes import Access, NodeResult, verify_nodes
 from annexkit.instances import Instance
 from annexkit.settings import Settings
 from annexkit.verify.hostkeys import BEGIN, END, KnownHosts
-from tests.unit.helpers import REGION
+from tests.unit.helpers import REGION, FakeClock
 from tests.unit.ssh.keys import CLIENT, host_key, other_key
 from tests.unit.ssh.server import Server, hang, running
 from tests.unit.verify.test_checks import expected
@@ -313,6 +313,23 @@ def test_a_throttled_console_is_asked_again(
     ec2.add(1, "running", console=answers)
     (found,) = verify(site, ec2, server.port)
     assert found.good
+
+
+def test_an_api_that_answers_slowly_is_asked_more_seldom(
+    site: Site, ec2: FakeEc2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    quick = ec2.pages
+
+    def slow(region: str, method: str, key: str, **asked: Any) -> Iterator[Any]:
+        clock.sleep(0.5)
+        return quick(region, method, key, **asked)
+
+    monkeypatch.setattr(ec2, "pages", slow)
+    site.clock = clock
+    ec2.add(1, "pending", console=[""])
+    verify(site, ec2, 22, timeout=50)
+    assert 8 <= ec2.calls["describe_instances"] <= 11, "a tenth of the time"
 
 
 def test_failed_checks_are_a_report_not_an_error(site: Site, ec2: FakeEc2) -> None:
