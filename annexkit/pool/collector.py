@@ -56,6 +56,7 @@ OF_SLOT = {
     "claimed_idle": "TotalTimeClaimedIdle",
     "draining": "Draining",
     "spot_notice": "AnnexSpotNotice",
+    "leased": "AnnexLeased",
 }
 OF_COLLECTOR = {
     "name": "Name",
@@ -94,7 +95,7 @@ class Ad:
 @dataclass(frozen=True, slots=True)
 class Slot(Ad):
     """One slot. ``memory`` is MiB; the claimed times are seconds, of this slot alone;
-    ``spot_notice`` epoch seconds.
+    ``spot_notice`` epoch seconds. ``leased``: False on probation.
 
     ``start``: whether it takes jobs of the user who was asked for, None when that
     cannot be told. ``slot_type``: Partitionable, Dynamic or Static.
@@ -112,6 +113,7 @@ class Slot(Ad):
     claimed_idle: int | None = None
     draining: bool | None = None
     spot_notice: int | None = None
+    leased: bool | None = None
 
     @property
     def dynamic(self) -> bool:

@@ -272,13 +272,21 @@ def start(e: Evidence) -> _Found:
             "it is draining: its lease ends soon, or spot takes it back",
             "invoke extend, for more time",
         )
-    closed = [s for s in e.slots if s.start is False and not s.claimed]
+    if any(slot.leased is False for slot in e.slots):
+        return _unseen("on probation: it takes no job before it is verified")
+    return _open(e)
+
+
+def _open(e: Evidence) -> _Found:
+    """Say whether START lets jobs in, of a leased node."""
+    slots = e.slots or ()
+    closed = [s for s in slots if s.start is False and not s.claimed]
     if closed:
         expression = e.facts.start if e.facts and e.facts.start else "START"
         mend = "launch with other users: launch.users in invoke.yaml"
         return _broken(f"false on {closed[0].name}: {expression}", mend)
-    claimed = sum(slot.claimed for slot in e.slots)
-    return _ok(f"{len(e.slots)} slots, {claimed} claimed")
+    claimed = sum(slot.claimed for slot in slots)
+    return _ok(f"{len(slots)} slots, {claimed} claimed")
 
 
 STEPS: dict[str, Callable[[Evidence], _Found]] = {

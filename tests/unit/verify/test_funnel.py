@@ -268,6 +268,12 @@ BREAKS: dict[str, tuple[Evidence, str, str, str]] = {
 }
 
 
+def test_a_node_on_probation_is_not_blamed_for_taking_no_job() -> None:
+    steps = walk(replace(WELL, slots=[slot(start=False, leased=False)]))
+    assert first_broken(steps) is None
+    assert "on probation" in steps[-1].detail
+
+
 @pytest.mark.parametrize("name", BREAKS)
 def test_the_first_broken_step_is_named_with_its_mend(name: str) -> None:
     evidence, step, detail, mend = BREAKS[name]
