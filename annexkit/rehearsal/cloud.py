@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 CONTROL = "/_rehearsal/"
 # In the environment of a request that came from a machine.
 INSIDE = "annexkit.inside"
+# The services that an instance's metadata come from, and how the names of the actions
+# begin that change nothing in them.
+CHANGED, READS = {"ec2", "iam"}, ("Describe", "Get", "List")
 RULES = TypeAdapter(list[Rule])
 Handler = Callable[[Call], Element | dict[str, Any] | None]
 
@@ -182,6 +185,9 @@ class Cloud:
             log.exception("%s", call.action)
             said = f"{type(error).__name__}: {error}"
             return error_response(ApiError("InternalError", said, 500), call)
+        finally:
+            if call.service in CHANGED and not call.action.startswith(READS):
+                self._site.moto.changes += 1
 
     def _control(self, request: Request) -> Response:
         what = f"{request.method} {request.path.removeprefix(CONTROL)}"

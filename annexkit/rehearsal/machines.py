@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 SSH = 22
 # An instance is "running" on EC2 whether or not anything answers in it.
 LONGEST_BOOT = 30.0
+LOOK = 0.2  # seconds between two looks whether SSH answers
 # reboot(2) in a pid namespace: its PID 1 gets SIGHUP for a restart.
 REBOOTED = 128 + 1
 STOP_GRACE = 30
@@ -249,7 +250,7 @@ class Machine:
         """Be pending until SSH answers and the least time for it is over."""
         begun = self._clock.monotonic()
         powered = self._powered
-        while not _gone(ended, 0.05):
+        while not _gone(ended, LOOK):
             waited = self._clock.monotonic() - begun
             answers = waited >= LONGEST_BOOT or not powered or self._ssh_answers()
             if answers and waited >= self._hooks.knobs().pending_seconds:

@@ -178,9 +178,12 @@ class Moto:
     """moto's own WSGI application, asked one call at a time.
 
     moto's dictionaries are not made for threads that change them together.
+
+    ``changes`` counts the calls that may have changed something.
     """
 
     def __init__(self, application: Callable[..., Any]) -> None:
+        self.changes = 0
         self._client = Client(application)
         self._lock = RLock()
 
