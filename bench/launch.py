@@ -138,17 +138,17 @@ class Bench:
                 first, last = self.eyes.watch(annex, count, began)
                 code = process.wait(LONGEST)
                 ended = time.monotonic() - began
+                begun = self._begun(annex) - epoch
             finally:
                 process.kill()
                 process.wait()
+                run([INVOKE, "terminate", *named, "--yes"], self.env)
             out.seek(0)
             err.seek(0)
             if code:
                 raise SystemExit(f"launch failed:\n{err.read()}")
             said = json.load(out)
         self.ami = said["ami"]
-        begun = self._begun(annex) - epoch
-        run([INVOKE, "terminate", *named, "--yes"], self.env)
         return Turn(
             first,
             last,
