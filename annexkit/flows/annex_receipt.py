@@ -68,13 +68,10 @@ def show_receipt(site: Site, name: str, regions: Sequence[str] = ()) -> Exit:
     annexes.check_name(name)
     folder = annexes.folder(site.state, name)
     record = folder.read()
-    made = None
-    for region in regions_of(site, regions, record):
-        annex = annexes.find(site.cloud, region, name, ended=True)
-        if annexes.alive(annex.nodes):
-            made = make(site, annex, annex_pool.ask(site, name), record)
-            break
-    if made is not None:
+    if (found := _found(site, name, regions, record)) is not None:
+        made = make(site, found, annex_pool.ask(site, name), record)
+        if record is not None and not made.running:
+            keep(site, made)
         _say(site, made.as_json())
         return Exit.DONE
     try:
@@ -87,6 +84,21 @@ def show_receipt(site: Site, name: str, regions: Sequence[str] = ()) -> Exit:
             mend="see: invoke status; of an ended annex it is known where it was ended",
         ) from None
     return Exit.DONE
+
+
+def _found(
+    site: Site, name: str, regions: Sequence[str], record: Record | None
+) -> Annex | None:
+    """Return an annex that lives, or that ended by itself, so that nobody made its
+    receipt; None for one that was ended by us, whose receipt is kept."""
+    ended = None
+    for region in regions_of(site, regions, record):
+        annex = annexes.find(site.cloud, region, name, ended=True)
+        if annexes.alive(annex.nodes):
+            return annex
+        if record is not None and region == record.region:
+            ended = annex
+    return ended
 
 
 def make(

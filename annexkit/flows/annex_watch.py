@@ -8,11 +8,14 @@ from typing import Any
 
 from annexkit import annexes, tags
 from annexkit.errors import Exit, UsageError
+from annexkit.flows import annex_ledger
+from annexkit.flows.annex_pool import InPool
 from annexkit.flows.launch_request import region_of
 from annexkit.flows.site import Site
 from annexkit.instances import ENDED, Instance
 from annexkit.waiting import wait_for
 
+NOT_ASKED = InPool(unknown="the pool was not asked")
 WITH_LEASE = 10.0  # seconds before its lease's end from which a node ends by it
 
 
@@ -48,13 +51,22 @@ class _Watch:
         alive = 0
         for name in self.names:
             found = annexes.find(self.site.cloud, self.region, name, ended=True)
+            before = len(self.ended)
             for node in found.nodes:
                 if node.state not in ENDED:
                     alive += 1
                     self.seen.add(node.id)
                 elif node.id in self.seen and node.id not in self.ended:
                     self._note(name, node)
+            if len(self.ended) > before:
+                self._keep(found)
         return alive == 0
+
+    def _keep(self, annex: annexes.Annex) -> None:
+        """Note for the receipt when nodes ended: EC2 does not say it later."""
+        record = annexes.folder(self.site.state, annex.name).read()
+        if record is not None and record.region == annex.region:
+            annex_ledger.note(self.site, annex, NOT_ASKED, record)
 
     def _note(self, name: str, node: Instance) -> None:
         expires = tags.expiry(node.tags)

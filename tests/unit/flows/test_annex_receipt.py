@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -102,6 +103,25 @@ def test_the_receipt_is_shown_while_it_runs_and_after_its_end(
     said = json.loads(capsys.readouterr().out)
     assert (said["running"], said["total"]["nodes"]) == (0, 2)
     assert said["failures"] == {"InsufficientInstanceCapacity": 3}
+
+
+def test_an_annex_that_ended_by_itself_has_its_receipt_too(
+    site: Site, pool: FakePool, clock: FakeClock, capsys: Captured
+) -> None:
+    clock.now = time.time()  # moto's: it says when a node was launched
+    ids = launch(site)
+    recorded(site)
+    site.console = Console(as_json=True)
+    show_receipt(site, "grid")
+    clock.sleep(HOUR / 4)
+    site.cloud.call(REGION, "terminate_instances", InstanceIds=ids)
+    capsys.readouterr()
+    for _ in range(2):
+        assert show_receipt(site, "grid") == Exit.DONE
+        clock.sleep(9 * HOUR)
+        said = json.loads(capsys.readouterr().out)
+        assert (said["running"], said["total"]["nodes"]) == (0, 2)
+        assert said["total"]["hours"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_table_says_what_is_an_estimate(site: Site, capsys: Captured) -> None:
