@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import hypothesis
 import pytest
 
 from annexkit.process import Completed
@@ -26,6 +27,9 @@ __all__ = [
     "pytest_sessionfinish",
     "pytest_terminal_summary",
 ]
+# What else this machine does must not make a property false.
+hypothesis.settings.register_profile("annexkit", deadline=None)
+hypothesis.settings.load_profile("annexkit")
 STAGE = RehearsalSettings(dir="cloud", machines=8)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from annexkit.bake.packer_log import (
@@ -118,14 +118,12 @@ def test_artifacts_and_other_records_are_no_events() -> None:
     assert events == []
 
 
-@settings(deadline=None)  # other work may slow this machine down
 @given(st.text(alphabet=st.characters(exclude_characters="\\%", codec="utf-8")))
 def test_escaped_text_comes_back(text: str) -> None:
     escaped = text.replace(",", COMMA).replace("\r", "\\r").replace("\n", "\\n")
     assert unescape(escaped) == text
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=8))
 def test_any_line_is_read_without_an_error(lines: list[str]) -> None:
     reader = LogReader()
@@ -136,7 +134,6 @@ def test_any_line_is_read_without_an_error(lines: list[str]) -> None:
     assert len(reader.guest) <= GUEST_LINES
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(min_value=1, max_value=40), min_size=1, max_size=60))
 def test_a_log_that_grows_in_pieces_gives_the_same_events(sizes: list[int]) -> None:
     lines = [script("10-system.sh"), ui("message", f"    {NAME}: größer"), "oops"]

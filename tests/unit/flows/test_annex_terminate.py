@@ -277,7 +277,7 @@ class FakeEc2:
 NAMES = st.text("ab-*?[]", min_size=1, max_size=4)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(names=st.lists(NAMES, max_size=8), chosen=st.text("ab-", min_size=1, max_size=3))
 @example(names=["foo", "foobar", "*", "f?o", "fo"], chosen="foo")
 def test_ending_one_never_touches_another(names: list[str], chosen: str) -> None:

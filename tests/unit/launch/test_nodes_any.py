@@ -41,7 +41,7 @@ TARGETS = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     events=st.lists(EVENTS, max_size=40),
     after=st.sampled_from([FULL, loses(0), refuses("RequestLimitExceeded")]),

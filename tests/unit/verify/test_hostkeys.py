@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from annexkit.ssh import HostKey, new_key
@@ -90,7 +90,6 @@ noise = st.lists(
 )
 
 
-@settings(deadline=None)  # other work may slow this machine down
 @given(before=noise, within=noise, after=noise)
 def test_noise_around_and_between_never_changes_the_keys(
     before: list[str], within: list[str], after: list[str]
@@ -100,7 +99,6 @@ def test_noise_around_and_between_never_changes_the_keys(
     assert parse_console(text) == [ED, RSA]
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_console_cut_anywhere_gives_right_keys_or_none(data: st.DataObject) -> None:
     text = block(ED, RSA) + NOISE + "\n" + block(ED, RSA)
@@ -109,7 +107,6 @@ def test_a_console_cut_anywhere_gives_right_keys_or_none(data: st.DataObject) ->
     assert parse_console(text[start:stop]) in ([ED, RSA], [])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1500), st.sampled_from("[<\n\r \x1b"), st.text(max_size=30))
 def test_a_line_that_breaks_in_anywhere_never_makes_a_wrong_key(
     at: int, first: str, rest: str
