@@ -34,7 +34,11 @@ ns.add_collection(
 )
 ns.add_collection(
     Collection(
-        "registry", images.registry_list, images.registry_show, images.registry_check
+        "registry",
+        images.registry_list,
+        images.registry_show,
+        images.registry_check,
+        images.registry_export,
     )
 )
 ns.add_collection(

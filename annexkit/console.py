@@ -60,6 +60,11 @@ class Console:
         elif text:
             self._out.print(escape(text))
 
+    def document(self, text: str) -> None:
+        """Print a text exactly as it is: no markup, no folding; as JSON, nothing."""
+        if not self.as_json:
+            sys.stdout.write(text)
+
     def table(
         self,
         columns: Sequence[str],

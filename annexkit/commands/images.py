@@ -95,3 +95,34 @@ def registry_check(c: Context, json: bool = False) -> int:
     from annexkit.flows.registry_report import check_file
 
     return check_file(site_of(c, json))
+
+
+@task(
+    name="export",
+    help={
+        "format": "condor, ssm, terraform, env or json",
+        "image": "which image; several by repeating it or with commas, all by default "
+        "(condor: one, bake.image)",
+        "arch": "x86_64 or arm64; both by default (condor: one, bake.arch)",
+        "output": "the file to write; printed without it",
+        "check": "compare the condor form with this host's condor_config_val",
+        "json": "print the result as JSON",
+    },
+    iterable=["image"],
+)
+@reported
+def registry_export(
+    c: Context,
+    image: list[str],
+    format: str = "condor",
+    arch: str = "",
+    output: str = "",
+    check: bool = False,
+    json: bool = False,
+) -> int:
+    """Write the current AMIs for other programs, such as HTCondor's condor_annex."""
+    from annexkit.flows.registry_export import ExportRequest, export_amis
+
+    images = tuple(name for given in image for name in given.split(","))
+    request = ExportRequest(format, images, arch, output, check)
+    return export_amis(site_of(c, json), request)

@@ -92,3 +92,11 @@ def test_a_table_for_people_has_title_columns_and_cells(capsys: Capture) -> None
 def test_a_row_of_the_wrong_length_is_not_cut_silently() -> None:
     with pytest.raises(ValueError, match="zip"):
         Console(as_json=True).table(["id", "age"], [["a"]])
+
+
+def test_a_document_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "[bold]x[/bold] :smile: " + "y" * 300 + "\n"
+    Console().document(text)
+    assert capsys.readouterr().out == text
+    Console(as_json=True).document(text)
+    assert capsys.readouterr().out == "", "the result is the one thing there"

@@ -98,7 +98,7 @@ def test_every_task_is_there() -> None:
         *("bake", "launch", "verify", "why", "status", "extend", "terminate"),
         *("watch", "receipt", "teardown", "reap"),
         *(f"pool.{name}" for name in ("config", "secret", "check")),
-        *(f"registry.{name}" for name in ("list", "show", "check")),
+        *(f"registry.{name}" for name in ("list", "show", "check", "export")),
         *(f"rehearsal.{name}" for name in ("up", "down", "status", "env", "console")),
         *(f"rehearsal.{name}" for name in ("shell", "pool", "jobs")),
     }

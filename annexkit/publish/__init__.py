@@ -1,0 +1,1 @@
+"""What leaves the registry: its current AMIs, in the forms that others read."""

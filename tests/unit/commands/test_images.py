@@ -1,0 +1,49 @@
+"""Every flag of the export reaches its flow, as Invoke itself reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from invoke import Collection, Program
+
+from annexkit.commands import images
+from annexkit.flows import registry_export
+from annexkit.flows.registry_export import ExportRequest
+
+
+@pytest.mark.parametrize(
+    ("line", "request_", "as_json"),
+    [
+        ("export", ExportRequest(), False),
+        (
+            "export --format terraform --image a --image b,c --arch arm64 --output f",
+            ExportRequest("terraform", ("a", "b", "c"), "arm64", "f"),
+            False,
+        ),
+        ("export --check --json", ExportRequest(check=True), True),
+        ("export --image=", ExportRequest("condor", ("",)), False),
+    ],
+)
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_flags_of_the_export_reach_the_flow(
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    request_: ExportRequest,
+    as_json: bool,
+    code: int,
+) -> None:
+    heard: list[Any] = []
+
+    def export(site: Any, request: ExportRequest) -> int:
+        heard.append((site, request))
+        return code
+
+    monkeypatch.setattr(images, "site_of", lambda c, as_json=False: as_json)
+    monkeypatch.setattr(registry_export, "export_amis", export)
+    program = Program(namespace=Collection(images.registry_export))
+    with pytest.raises(SystemExit) as ended:
+        program.run(["invoke", *line.split(" ")])
+        raise SystemExit(0)
+    assert int(ended.value.code or 0) == code
+    assert heard == [(as_json, request_)]
