@@ -10,7 +10,7 @@ from pathlib import Path
 
 from invoke import Collection
 
-from annexkit.commands import annexes, images, pool, rehearse, shared
+from annexkit.commands import account, annexes, images, pool, rehearse, shared
 
 # The checkout that is worked on is the one that this file lies in.
 shared.ROOT = Path(__file__).resolve().parent
@@ -28,6 +28,8 @@ ns = Collection(
     annexes.receipt,
     annexes.teardown,
     images.reap,
+    account.regions,
+    account.keypair,
 )
 ns.add_collection(
     Collection("pool", pool.pool_config, pool.pool_secret, pool.pool_check)

@@ -43,6 +43,8 @@ MENDS = {
     "InsufficientInstanceCapacity": "try another instance type, zone or region",
     "InvalidSubnetID.NotFound": "correct bake.subnet_id in invoke.yaml",
     "VPCIdNotSpecified": "name a subnet: bake.subnet_id in invoke.yaml",
+    "InvalidKeyPair.Duplicate": "name another: invoke keypair --key-name NAME",
+    "InvalidKey.Format": "EC2 takes ed25519, and RSA of 1024, 2048 or 4096 bits",
     "InvalidAMIName.Duplicate": "run the command again: it makes a new build id",
 }
 # By the name of the botocore exception class; botocore.exceptions documents them.
@@ -207,6 +209,16 @@ class Cloud:
                     where="--region",
                     mend=nearest(region, known) or "see: aws ec2 describe-regions",
                 )
+
+    def partition_of(self, region: str) -> str:
+        """Return the partition of a region, by its name: ``aws``, ``aws-cn``.
+
+        Empty when botocore does not know the name, nor its form.
+        """
+        try:
+            return self.session.get_partition_for_region(region)
+        except BotoCoreError:
+            return ""
 
     def enabled_regions(self) -> tuple[str, ...]:
         """Return the regions this account can use (DescribeRegions).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from annexkit.aws import AwsError
 from annexkit.errors import Finding, FindingsError, Level, UsageError
 from annexkit.flows.site import Site
 from annexkit.sections import LaunchSettings
+from annexkit.setup import keypair
 
 MISSING = "InvalidKeyPair.NotFound"
 
@@ -57,10 +59,23 @@ def find(site: Site, launch: LaunchSettings, region: str) -> LaunchKey:
         key = LaunchKey(annexes.folder(site.state, launch.annex_name).key)
         _check_made(key)
         return key
-    found = [*_halves(launch), *_file(launch), *_pair(site, launch, region)]
-    if found:
+    path = configured_file(site.state, launch)
+    found = [*_halves(launch, path), *_file(path), *_pair(site, launch, region)]
+    if found or path is None:
         raise FindingsError(found)
-    return LaunchKey(Path(launch.key_file).expanduser(), launch.key_name)
+    return LaunchKey(path, launch.key_name)
+
+
+def configured_file(state: Path, launch: LaunchSettings) -> Path | None:
+    """Return the private file of the settings' pair; None when they name none.
+
+    Where ``launch.key_file`` is empty it is the file that ``invoke keypair`` made for
+    ``launch.key_name``, if it did.
+    """
+    if launch.key_file:
+        return Path(launch.key_file).expanduser()
+    made = keypair.place(state, launch.key_name)
+    return made if made and made.exists() else None
 
 
 def _check_made(key: LaunchKey) -> None:
@@ -78,26 +93,28 @@ def _check_made(key: LaunchKey) -> None:
         ) from None
 
 
-def _halves(launch: LaunchSettings) -> list[Finding]:
+def _halves(launch: LaunchSettings, path: Path | None) -> list[Finding]:
     """Refuse half a configuration: EC2's name and the private file go together."""
-    if launch.key_name and launch.key_file:
+    if launch.key_name and path:
         return []
     missing = "key_file" if launch.key_name else "key_name"
+    make = f"invoke keypair --key-name {shlex.quote(launch.key_name)}, or "
     return [
         Finding(
             Level.ERROR,
             "a key pair needs its name in EC2 and its private file",
             f"annexkit.launch.{missing}",
-            f"set launch.{missing} too, or neither: a key is then made for the annex",
+            (make if launch.key_name else "")
+            + f"set launch.{missing} too, or neither: a key is then made for the annex",
         )
     ]
 
 
-def _file(launch: LaunchSettings) -> list[Finding]:
-    if not launch.key_file:
+def _file(path: Path | None) -> list[Finding]:
+    if path is None:
         return []
     try:
-        ssh.load_key(Path(launch.key_file).expanduser())
+        ssh.load_key(path)
     except UsageError as error:
         return list(error.findings)
     return []

@@ -10,7 +10,7 @@ from pathlib import Path
 from annexkit import annexes, ssh, tags
 from annexkit.annexes import Annex, AnnexFolder, Record
 from annexkit.errors import AnnexkitError, Exit, Finding, Level
-from annexkit.flows import bake_plan
+from annexkit.flows import bake_plan, launch_key
 from annexkit.flows.expect_nodes import expectation
 from annexkit.flows.launch_request import region_of
 from annexkit.flows.site import Site
@@ -71,11 +71,10 @@ def verify_annex(site: Site, name: str, region: str = "") -> Exit:
 
 
 def key_of(site: Site, folder: AnnexFolder) -> Path | None:
-    """Return the private key's file: the annex's own, or launch.key_file; else None."""
+    """Return the private key's file: the annex's own, or the settings'; else None."""
     if folder.key.exists():
         return folder.key
-    given = site.settings.launch.key_file
-    return Path(given).expanduser() if given else None
+    return launch_key.configured_file(site.state, site.settings.launch)
 
 
 def users(

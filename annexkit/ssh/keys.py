@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paramiko.pkey import UnknownKeyType
 
 from annexkit.errors import AnnexkitError, UsageError
-from annexkit.files import write_beside
+from annexkit.files import write_beside, write_new
 
 TYPES = (
     "ssh-ed25519",
@@ -40,10 +40,11 @@ class Key:
         return f"{self.pkey.get_name()} {self.pkey.get_base64()} annexkit"
 
 
-def new_key(keep_at: Path | None = None) -> Key:
+def new_key(keep_at: Path | None = None, *, never_replace: bool = False) -> Key:
     """Make an ed25519 key.
 
     :param keep_at: where its private file goes, mode 0400; None: in memory only.
+    :param never_replace: refuse when something has this name by then.
     :raises FileError: the disk refused.
     """
     text = (
@@ -56,7 +57,8 @@ def new_key(keep_at: Path | None = None) -> Key:
         .decode()
     )
     if keep_at is not None:
-        write_beside(keep_at, text, mode=0o400)
+        write = write_new if never_replace else write_beside
+        write(keep_at, text, mode=0o400)
     return Key(paramiko.Ed25519Key.from_private_key(io.StringIO(text)))
 
 

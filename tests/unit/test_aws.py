@@ -107,6 +107,19 @@ def test_the_enabled_regions_are_those_ec2_names(cloud: Cloud) -> None:
     assert list(regions) == sorted(regions)
 
 
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [
+        (REGION, "aws"),
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("nowhere", ""),
+    ],
+)
+def test_a_regions_partition_is_known_by_its_name(region: str, partition: str) -> None:
+    assert connect().partition_of(region) == partition
+
+
 def test_one_client_serves_all_threads() -> None:
     cloud, found = connect(), list[object]()
     threads = [

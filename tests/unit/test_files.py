@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from annexkit.files import FileError, make_folder, require_room, write_beside
+from annexkit.files import (
+    FileError,
+    make_folder,
+    require_room,
+    write_beside,
+    write_new,
+)
 
 
 def failing(number: int) -> Callable[..., Any]:
@@ -129,3 +135,65 @@ def test_a_disk_with_too_little_room_is_told_with_both_sizes(tmp_path: Path) -> 
     with pytest.raises(FileError, match=f"{2**50} KiB are needed") as caught:
         require_room(tmp_path, 2**60)
     assert caught.value.mend
+
+
+def test_a_new_file_is_there_whole_with_its_mode_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a" / "key"
+    write_new(path, "secret\n", mode=0o400)
+    assert path.read_text() == "secret\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o400
+    assert path.stat().st_nlink == 1
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "dangling link"])
+def test_a_new_file_takes_the_place_of_nothing(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "key"
+    if kind == "file":
+        path.write_text("mine")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileError, match="something of this name") as caught:
+        write_new(path, "new", mode=0o400)
+    assert (caught.value.where, bool(caught.value.mend)) == (str(path), True)
+    assert list(tmp_path.iterdir()) == [path]
+    assert not path.is_file() or path.read_text() == "mine"
+
+
+def test_what_appears_while_a_new_file_is_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "key"
+    real = os.fsync
+
+    def meanwhile(handle: int) -> None:
+        path.write_text("somebody else's")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    with pytest.raises(FileError, match="something of this name"):
+        write_new(path, "mine", mode=0o400)
+    assert path.read_text() == "somebody else's"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("where", "number"),
+    [
+        ("os.fsync", errno.ENOSPC),
+        ("pathlib.Path.hardlink_to", errno.EPERM),
+        ("tempfile.mkstemp", errno.EROFS),
+    ],
+)
+def test_when_the_disk_refuses_there_is_no_new_file_and_no_stray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, number: int
+) -> None:
+    monkeypatch.setattr(where, failing(number))
+    with pytest.raises(FileError) as caught:
+        write_new(tmp_path / "key", "new", mode=0o400)
+    assert os.strerror(number) in caught.value.what
+    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from annexkit.flows.site import Site
 from annexkit.journal import this_process
 from annexkit.settings import Settings
 from tests.unit.flows.launching import World, a_world
+from tests.unit.flows.pairs import Watch
 from tests.unit.helpers import ACCOUNT, REGION, FakeClock
 
 ALIVE = this_process()
@@ -36,3 +37,15 @@ def site(tmp_path: Path, clock: FakeClock, cloud: Cloud) -> Site:
 def world(site: Site, monkeypatch: pytest.MonkeyPatch) -> World:
     """A site in which a launch of two nodes goes well."""
     return a_world(site, monkeypatch)
+
+
+@pytest.fixture
+def watch(site: Site, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """The calls of ``invoke keypair`` that change something."""
+    return Watch(site, monkeypatch)
+
+
+@pytest.fixture
+def kept(site: Site) -> Path:
+    """The private file of ``invoke keypair`` when nothing else is said."""
+    return site.state / "keys" / "annexkit"

@@ -110,3 +110,29 @@ def test_another_error_of_ec2_is_no_missing_pair(
     monkeypatch.setattr(site.cloud, "call", denied)
     with pytest.raises(AwsError, match="UnauthorizedOperation"):
         find(site, key_name="alice", key_file=mine)
+
+
+def test_a_name_alone_means_the_file_that_invoke_keypair_made(site: Site) -> None:
+    path = site.state / "keys" / "alice"
+    assert errors(refused(site, key_name="alice").findings) == [
+        "annexkit.launch.key_file",
+        "annexkit.launch.key_name",
+    ]
+    ssh.new_key(path)
+    site.cloud.call(REGION, "create_key_pair", KeyName="alice")
+    key = find(site, key_name="alice")
+    assert (key.pair, key.path, key.made) == ("alice", path, False)
+
+
+def test_a_name_alone_without_a_file_is_mended_by_invoke_keypair(site: Site) -> None:
+    site.cloud.call(REGION, "create_key_pair", KeyName="the grid's")
+    (found,) = refused(site, key_name="the grid's").findings
+    assert found.where == "annexkit.launch.key_file"
+    assert """invoke keypair --key-name 'the grid'"'"'s',""" in found.mend
+
+
+def test_a_name_leads_to_no_file_outside_the_folder_of_keys(site: Site) -> None:
+    ssh.new_key(site.state / "id")
+    site.cloud.call(REGION, "create_key_pair", KeyName="../id")
+    error = refused(site, key_name="../id")
+    assert errors(error.findings) == ["annexkit.launch.key_file"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from annexkit.errors import UsageError
+from annexkit.files import FileError
 from annexkit.ssh import HostKey, HostKeyError, load_key, new_key
 from tests.unit.ssh.keys import host_key
 
@@ -23,6 +24,15 @@ def test_a_new_key_can_be_kept_for_its_owner_alone(tmp_path: Path) -> None:
     made = new_key(path)
     assert path.stat().st_mode & 0o777 == 0o400
     assert load_key(path).public_line == made.public_line
+
+
+def test_a_new_key_need_not_take_the_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "id"
+    first = new_key(path, never_replace=True)
+    assert path.stat().st_mode & 0o777 == 0o400
+    with pytest.raises(FileError, match="something of this name"):
+        new_key(path, never_replace=True)
+    assert load_key(path).public_line == first.public_line
 
 
 def keygen(path: Path, passphrase: str = "") -> Path:
