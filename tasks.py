@@ -10,7 +10,7 @@ from pathlib import Path
 
 from invoke import Collection
 
-from annexkit.commands import account, annexes, images, pool, rehearse, shared
+from annexkit.commands import account, annexes, images, network, pool, rehearse, shared
 
 # The checkout that is worked on is the one that this file lies in.
 shared.ROOT = Path(__file__).resolve().parent
@@ -30,6 +30,7 @@ ns = Collection(
     images.reap,
     account.regions,
     account.keypair,
+    network.security_group,
 )
 ns.add_collection(
     Collection("pool", pool.pool_config, pool.pool_secret, pool.pool_check)

@@ -42,6 +42,8 @@ MENDS = {
     "InstanceLimitExceeded": "ask for a higher quota: Service Quotas, EC2",
     "InsufficientInstanceCapacity": "try another instance type, zone or region",
     "InvalidSubnetID.NotFound": "correct bake.subnet_id in invoke.yaml",
+    "RulesPerSecurityGroupLimitExceeded": "name fewer networks, or ask for a higher "
+    "quota: Service Quotas, VPC, rules per security group",
     "VPCIdNotSpecified": "name a subnet: bake.subnet_id in invoke.yaml",
     "InvalidKeyPair.Duplicate": "name another: invoke keypair --key-name NAME",
     "InvalidKey.Format": "EC2 takes ed25519, and RSA of 1024, 2048 or 4096 bits",

@@ -69,7 +69,8 @@ class Entry(BaseModel):
     """One thing in the making, in one region.
 
     ``kind`` is ``packer`` (a Packer run; ``packer`` is set once it started),
-    ``instances`` (a RunInstances call with ``token``), ``security-group``, or
+    ``instances`` (a RunInstances call with ``token``), ``security-group``,
+    ``rules`` (rules in a security group of the user's; their tag says which), or
     ``launch`` (a run of ``invoke launch``). ``launch`` and ``annex`` are set for what
     belongs to an annex.
     """
@@ -77,7 +78,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str
-    kind: Literal["packer", "instances", "security-group", "launch"]
+    kind: Literal["packer", "instances", "security-group", "rules", "launch"]
     account: str
     endpoint: str
     region: str

@@ -16,6 +16,8 @@ ANNEX = "htcondor:AnnexName"
 LAUNCH = "annexkit:launch"
 FROM_BUILD = "annexkit:from-build"
 VERSION = "annexkit:version"
+# On a rule that we added to a security group of the user's; its value says which.
+RULE = "annexkit:rule"
 
 
 def expiry(tags: dict[str, str]) -> float | None:
