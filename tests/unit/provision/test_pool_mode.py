@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,7 @@ pool_secret = load("pool_secret")
 
 TOKEN = "eyJhbGciOi.eyJleHAiOjE3.Q0iUjrCq1"
 NAME = "/annexkit/my-annex/0123456789ab"
+NODE = "i-0123456789abcdef0"
 POOL = {
     "collector": "cm.example.org:9618",
     "method": "idtokens",
@@ -191,9 +195,49 @@ def test_without_the_secret_htcondor_stays_stopped_and_the_reason_is_there(
 
     monkeypatch.setattr(pool_secret, "fetch", no_role)
     with pytest.raises(contract.ContractError, match="no IAM role") as failed:
-        contract.fetch_secret(parsed())
+        contract.fetch_secret(parsed(), NAME, NODE)
     assert failed.value.kind == "no-role"
     assert told == [("no-role", "the instance has no IAM role")]
+
+
+@pytest.fixture
+def rebooted(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, float], int]:
+    """Fetch a secret, then boot again as a node; return how often SSM was asked."""
+
+    def run(node: str, expires: float) -> int:
+        contract = load("contract_annexkit")
+        root, asked = str(machine.root), list[str]()
+        claims = urlsafe_b64encode(json.dumps({"exp": expires}).encode()).decode()
+        token = f"eyJh.{claims.rstrip('=')}.Q0iU"
+        monkeypatch.setattr(contract, "ROOT", root)
+        path = Path(f"{root}{contract.SECRET_OF}")
+        monkeypatch.setattr(contract, "SECRET_OF", path)
+
+        def get(name: str, *_: object, **__: object) -> str:
+            asked.append(name)
+            return token
+
+        monkeypatch.setattr(pool_secret, "get_parameter", get)
+        contract.fetch_secret(parsed(), NAME, NODE)
+        contract.fetch_secret(parsed(), NAME, node)
+        return len(asked)
+
+    return run
+
+
+def test_after_a_reboot_the_secret_that_is_there_is_kept(
+    rebooted: Callable[[str, float], int],
+) -> None:
+    assert rebooted(NODE, time.time() + 900) == 1
+
+
+def test_another_nodes_secret_and_an_expired_one_are_fetched_anew(
+    rebooted: Callable[[str, float], int],
+) -> None:
+    assert rebooted("i-of-an-image-made-of-it", time.time() + 900) == 2
+    assert rebooted(NODE, time.time() - 1) == 2
 
 
 # The scrambled password is what HTCondor 23.9.6's condor_store_cred wrote.

@@ -38,6 +38,8 @@ FAILED = Path(f"{ROOT}/run/annexkit/failed")
 CONFIG = Path(f"{ROOT}/etc/condor/config.d")
 # The end of the lease as the watch last heard it (annexkit-watch.service).
 REMEMBERED = Path(f"{ROOT}/var/lib/annexkit/lease")
+# Which node fetched the pool's secret that is there, and from where.
+SECRET_OF = Path(f"{ROOT}/var/lib/annexkit/secret")
 TAG = "meta-data/tags/instance/annexkit:expires"
 
 # Attribute in the ads -> where the metadata service keeps it.
@@ -127,7 +129,7 @@ def set_up() -> None:
     lease = lease_config(expires, annex.drain_seconds, leased=granted)
     write(CONFIG / "51-annex-lease.config", lease, 0o644)
     if annex.secret is not None:
-        fetch_secret(annex)
+        fetch_secret(annex, annex.secret.ssm, values["EC2InstanceID"])
     FAILED.unlink(missing_ok=True)
     write(READY, "", 0o644)
     print(
@@ -137,19 +139,34 @@ def set_up() -> None:
     )
 
 
-def fetch_secret(annex: Annex) -> None:
-    """Put the pool's secret in its place.
+def fetch_secret(annex: Annex, source: str, node: str) -> None:
+    """Put the pool's secret in its place, unless this node has it from an earlier boot.
+
+    A launch takes its parameter away once its nodes are verified: after a reboot there
+    is nothing to fetch. Whose secret it is stands beside, because an image that
+    somebody makes of a node would have it, too.
 
     :raises ContractError: it cannot be had.
     """
     # Only where they are needed: they cost time at boot.
     from aws_ssm import SsmError  # noqa: PLC0415
-    from pool_secret import fetch, store  # noqa: PLC0415
+    from pool_secret import fetch, outlives, store  # noqa: PLC0415
 
+    origin = f"{node} {source}\n"
+    if _said(SECRET_OF) == origin and outlives(ROOT, annex, int(time.time())):
+        return
     try:
         store(ROOT, annex, fetch(annex, lambda error: tell(error.kind, str(error))))
     except SsmError as error:
         raise ContractError(error.kind, str(error)) from error
+    write(SECRET_OF, origin, 0o644)
+
+
+def _said(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def tell(kind: str, text: str) -> None:
