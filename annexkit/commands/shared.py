@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -61,6 +62,24 @@ def plain(node: Any) -> Any:
     return node
 
 
+def as_given(section: Any, prefix: str) -> None:
+    """Give switches that the environment sets as the words that stand there.
+
+    Invoke takes every word but ``0`` for yes, ``false`` and ``off`` included (its
+    documentation, "Configuration", type casting). The settings read them as YAML does,
+    and refuse what is neither.
+    """
+    if not isinstance(section, dict):
+        return
+    for key, value in section.items():
+        name = f"{prefix}_{key}".upper()
+        given = os.environ.get(name)
+        # Another value than Invoke made of it comes from the file of -f, which wins.
+        if isinstance(value, bool) and given and value == (given != "0"):
+            section[key] = given
+        as_given(value, name)
+
+
 def site_of(c: Context, as_json: bool = False) -> Site:
     """Return the site that Invoke's configuration describes.
 
@@ -76,6 +95,7 @@ def site_of(c: Context, as_json: bool = False) -> Site:
 
     _check_given_file(c)
     section = plain(c.config.get("annexkit", {}))
+    as_given(section, "INVOKE_ANNEXKIT")
     return Site(settings.load(section), ROOT, Console(as_json=as_json))
 
 
