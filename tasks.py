@@ -10,13 +10,23 @@ from pathlib import Path
 
 from invoke import Collection
 
-from annexkit.commands import account, annexes, images, network, pool, rehearse, shared
+from annexkit.commands import (
+    account,
+    annexes,
+    doctor,
+    images,
+    network,
+    pool,
+    rehearse,
+    shared,
+)
 
 # The checkout that is worked on is the one that this file lies in.
 shared.ROOT = Path(__file__).resolve().parent
 sys.excepthook = shared.say_settings_error
 
 ns = Collection(
+    doctor.doctor,
     images.bake,
     annexes.launch,
     annexes.verify,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.parsers import ResponseParserError
 
 from annexkit.aws_session import new_session
 from annexkit.errors import AnnexkitError, UsageError, nearest
@@ -25,6 +29,13 @@ if TYPE_CHECKING:
 LAUNCH = Config(retries={"mode": "standard", "total_max_attempts": 1})
 ADAPTIVE = Config(
     retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=32
+)
+# Asks without credentials, for what every answer carries; a person waits for it.
+ANONYMOUS = Config(
+    signature_version=UNSIGNED,
+    connect_timeout=10,
+    read_timeout=10,
+    retries={"mode": "standard", "total_max_attempts": 1},
 )
 MENDS = {
     "AuthFailure": "check the credentials: aws sts get-caller-identity",
@@ -64,8 +75,11 @@ LOCAL_MENDS = {
     "ConnectionClosedError": "run the same command again",
     "ReadTimeoutError": "run the same command again",
     "ConfigParseError": "correct ~/.aws/config",
+    "ResponseParserError": "something else than AWS answers: a proxy, or what "
+    "AWS_ENDPOINT_URL names",
     "InvalidRegionError": "correct AWS_DEFAULT_REGION, or region in ~/.aws/config",
 }
+MOST_SAID = 400  # characters
 ANY_MEND = "look the code up: EC2 API reference, Error codes"
 
 
@@ -115,7 +129,8 @@ class Cloud:
         key = (service, region, launch)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self._new_client(service, region, launch)
+                config = LAUNCH if launch else ADAPTIVE
+                self._clients[key] = self._new_client(service, region, config)
             return self._clients[key]
 
     def call(
@@ -173,6 +188,36 @@ class Cloud:
             url,
         )
         return "aws" if real else url
+
+    def date(self, region: str) -> float:
+        """Return AWS's time in epoch seconds, to a second; needs no credentials.
+
+        Every answer carries it, a refusal as well (RFC 9110, section 6.6.1).
+
+        :raises AwsError: AWS could not be asked, or its answer has no date.
+        """
+        headers: Mapping[str, str] = {}
+
+        def keep(response_dict: Mapping[str, Any], **_: Any) -> None:
+            nonlocal headers
+            headers = response_dict["headers"]
+
+        with _translated(region, "get_caller_identity"):
+            with self._lock:  # a session makes one client at a time
+                client: Any = self._new_client("sts", region, ANONYMOUS)
+            client.meta.events.register("before-parse.sts.GetCallerIdentity", keep)
+            # KeyError: botocore's own, where no XML of STS came; a date came with it.
+            with suppress(ClientError, ResponseParserError, KeyError):
+                client.get_caller_identity()
+        try:
+            return parsedate_to_datetime(headers["Date"]).timestamp()
+        except (KeyError, ValueError):
+            raise AwsError(
+                "the answer has no date",
+                code="NoDate",
+                action="GetCallerIdentity",
+                region=region,
+            ) from None
 
     def credentials_environment(self) -> dict[str, str]:
         """Return our credentials as environment variables, for an older program.
@@ -233,10 +278,10 @@ class Cloud:
         same = self.session.get_available_regions("ec2", partition)
         return tuple(sorted(r["RegionName"] for r in found if r["RegionName"] in same))
 
-    def _new_client(self, service: str, region: str, launch: bool) -> BaseClient:
+    def _new_client(self, service: str, region: str, config: Config) -> BaseClient:
         try:
             client = self.session.client(  # type: ignore[call-overload]
-                service, region_name=region, config=LAUNCH if launch else ADAPTIVE
+                service, region_name=region, config=config
             )
         except BotoCoreError:  # some are a ValueError, too
             raise
@@ -287,9 +332,9 @@ class _translated:
                 region=self.region,
                 refused=_refused(error),
             ) from error
-        if isinstance(error, BotoCoreError):
+        if isinstance(error, (BotoCoreError, ResponseParserError)):
             raise AwsError(
-                str(error),
+                str(error)[:MOST_SAID],  # a page of HTML may be in it
                 code=type(error).__name__,
                 action=self.action,
                 region=self.region,

@@ -60,7 +60,7 @@ def find(site: Site, launch: LaunchSettings, region: str) -> LaunchKey:
         _check_made(key)
         return key
     path = configured_file(site.state, launch)
-    found = [*_halves(launch, path), *_file(path), *_pair(site, launch, region)]
+    found = file_findings(site.state, launch) + pair_findings(site, launch, region)
     if found or path is None:
         raise FindingsError(found)
     return LaunchKey(path, launch.key_name)
@@ -76,6 +76,12 @@ def configured_file(state: Path, launch: LaunchSettings) -> Path | None:
         return Path(launch.key_file).expanduser()
     made = keypair.place(state, launch.key_name)
     return made if made and made.exists() else None
+
+
+def file_findings(state: Path, launch: LaunchSettings) -> list[Finding]:
+    """Say what is wrong with the configured key on this machine; nobody is asked."""
+    path = configured_file(state, launch)
+    return [*_halves(launch, path), *_file(path)]
 
 
 def _check_made(key: LaunchKey) -> None:
@@ -120,7 +126,11 @@ def _file(path: Path | None) -> list[Finding]:
     return []
 
 
-def _pair(site: Site, launch: LaunchSettings, region: str) -> list[Finding]:
+def pair_findings(site: Site, launch: LaunchSettings, region: str) -> list[Finding]:
+    """Say whether EC2 lacks the configured key pair (DescribeKeyPairs).
+
+    :raises AwsError: EC2 could not be asked.
+    """
     if not launch.key_name:
         return []
     try:

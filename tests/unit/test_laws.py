@@ -30,7 +30,7 @@ FLOORS: list[set[str]] = [
     {"instances"},
     {"registry", "journal", "ssh", "network", "userdata", "annexes"},
     {"pool"},
-    {"bake", "publish", "launch", "verify", "setup", "sweep"},
+    {"bake", "publish", "launch", "verify", "setup", "sweep", "doctor"},
     {"flows"},
     {"commands"},
 ]

@@ -1,0 +1,1 @@
+"""What keeps an annex from being baked or launched: judged here, asked in flows."""
