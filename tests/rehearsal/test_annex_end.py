@@ -210,6 +210,7 @@ def test_without_ccb_the_pool_calls_the_node(found: Grounds) -> None:
     )
     direct.launch("direct", 1, *NEVER)
     (node,) = found.ids("direct")
+    found.until_advertised("direct", node)
     ad = found.ads("direct")[node]
     assert "CCBID" not in ad["MyAddress"]
     done = pool_jobs.jobs(found.host, 1, "direct", timeout=60)
