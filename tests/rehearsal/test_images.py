@@ -126,6 +126,9 @@ def test_an_instance_that_does_not_run_yet_makes_no_image(
 
 def test_waiters_end_when_an_image_failed(powerless: Region) -> None:
     identity = powerless.running()
+    # Stopped first: nobody follows it then, who might see it vanish before we ask.
+    powerless.ec2.stop_instances(InstanceIds=[identity])
+    powerless.until(identity, "stopped")
     podman = Podman(powerless.rehearsal.id)
     name = f"{powerless.rehearsal.network}-{identity}"
     podman.remove(name)
