@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,6 +31,10 @@ __all__ = [
 # What else this machine does must not make a property false.
 hypothesis.settings.register_profile("annexkit", deadline=None)
 hypothesis.settings.load_profile("annexkit")
+# A run in a script's background has Ctrl-C ignored (POSIX shell, 2.11), and so would
+# the commands that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 STAGE = RehearsalSettings(dir="cloud", machines=8)
 
 
