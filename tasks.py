@@ -41,6 +41,7 @@ ns = Collection(
     account.regions,
     account.keypair,
     network.security_group,
+    account.iam,
 )
 ns.add_collection(
     Collection("pool", pool.pool_config, pool.pool_secret, pool.pool_check)

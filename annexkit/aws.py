@@ -37,6 +37,7 @@ ANONYMOUS = Config(
     read_timeout=10,
     retries={"mode": "standard", "total_max_attempts": 1},
 )
+ASK = "ask for this permission; docs/iam-policy.json and iam-setup.json list all"
 MENDS = {
     "AuthFailure": "check the credentials: aws sts get-caller-identity",
     "ExpiredToken": "log in again: aws sso login (or renew the session token)",
@@ -46,9 +47,9 @@ MENDS = {
     "RequestExpired": "set this machine's clock: timedatectl set-ntp true",
     "RequestLimitExceeded": "wait a minute and run the same command again",
     "SignatureDoesNotMatch": "check the secret key: aws configure",
-    "UnauthorizedOperation": "ask for this permission; docs/iam-policy.json lists all",
-    "AccessDenied": "ask for this permission; docs/iam-policy.json lists all",
-    "AccessDeniedException": "ask for this permission; docs/iam-policy.json lists all",
+    "UnauthorizedOperation": ASK,
+    "AccessDenied": ASK,
+    "AccessDeniedException": ASK,
     "VcpuLimitExceeded": "ask for a higher quota: Service Quotas, EC2, L-1216C47A",
     "InstanceLimitExceeded": "ask for a higher quota: Service Quotas, EC2",
     "InsufficientInstanceCapacity": "try another instance type, zone or region",

@@ -171,6 +171,13 @@ class PoolSettings(Section):
     update_interval: Duration = 300
 
 
+class IamSettings(Section):
+    """Whose jobs on GitHub may take the nightly role."""
+
+    repository: str = ""
+    branch: str = "main"
+
+
 class ReapSettings(Section):
     """What ``invoke reap`` may take, and when."""
 

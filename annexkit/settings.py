@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from annexkit.errors import Finding, FindingsError, Level, UsageError, nearest
 from annexkit.sections import (
     BakeSettings,
+    IamSettings,
     LaunchSettings,
     Pace,
     PackerSettings,
@@ -43,6 +44,7 @@ class Settings(Section):
     prove: ProveSettings = ProveSettings()
     launch: LaunchSettings = LaunchSettings()
     pool: PoolSettings = PoolSettings()
+    iam: IamSettings = IamSettings()
     reap: ReapSettings = ReapSettings()
     rehearsal: RehearsalSettings = RehearsalSettings()
 

@@ -18,6 +18,8 @@ FROM_BUILD = "annexkit:from-build"
 VERSION = "annexkit:version"
 # On a rule that we added to a security group of the user's; its value says which.
 RULE = "annexkit:rule"
+# On a security group of the user's that persons may open, by an administrator's hand.
+MAY_OPEN = "annexkit:may-open"
 
 
 def expiry(tags: dict[str, str]) -> float | None:

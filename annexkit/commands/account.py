@@ -43,3 +43,40 @@ def keypair(
 
     request = KeypairRequest(key_name, import_, tuple(region), dry_run)
     return make_keypair(site_of(c, json), request)
+
+
+@task(
+    help={
+        "role": "person, setup, nightly or node (and scheduler); all by default",
+        "show": "print documents for any account, and ask nothing of AWS",
+        "region": "limit changes to these; bake.regions and reap.regions by default",
+        "all-regions": "limit changes to no region",
+        "repository": "whose jobs on GitHub are the nightly ones: OWNER/NAME",
+        "branch": "and of which branch of it",
+        "yes": "do not ask",
+        "dry-run": "show what differs only",
+        "json": "print as JSON",
+    },
+    iterable=["role", "region"],
+)
+@reported
+def iam(
+    c: Context,
+    role: list[str],
+    region: list[str],
+    show: bool = False,
+    all_regions: bool = False,
+    repository: str = "",
+    branch: str = "",
+    yes: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """Make the least that persons, the nightly job and nodes need in IAM."""
+    from annexkit.flows import iam as flow
+
+    request = flow.IamRequest(
+        tuple(role), tuple(region), all_regions, repository, branch, yes, dry_run
+    )
+    site = site_of(c, json)
+    return flow.show(site, request) if show else flow.set_up(site, request)

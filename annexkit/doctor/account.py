@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +18,7 @@ LOGIN = "aws configure sso, then aws sso login: keys that end by themselves"
 SPARED = {
     "pricing:GetProducts": "prices have to be given in launch.hourly_price",
     "iam:CreateServiceLinkedRole": "the account's first spot request fails",
-    "iam:SimulatePrincipalPolicy": "rights can only be tried by EC2's dry runs",
-    "servicequotas:GetServiceQuota": "quotas are not checked before a launch",
-    "ec2:DescribeInternetGateways": "routes are not checked before a launch",
-    "ec2:DescribeRouteTables": "routes are not checked before a launch",
 }
-# Many a site has its administrators make roles (docs/aws.md, Permissions).
-WRITES_ROLES = re.compile(
-    r"iam:(Add|Create|Delete|Put|Remove|Tag|Update)\w*(Role|Prof)"
-)
 
 
 def identity(arn: str, key_id: str, method: str, endpoint: str) -> Iterator[Line]:
@@ -100,7 +91,7 @@ def questions(
 ) -> list[Question]:
     """Return what to simulate, so that the whole policy is asked for.
 
-    :param policy: the published one (docs/iam-policy.json).
+    :param policy: as ``annexkit.rights`` renders it.
     :raises KeyError, TypeError: it is no such policy.
     """
     found: dict[tuple[str, tuple[Entry, ...]], list[str]] = {}
@@ -145,7 +136,7 @@ def rights(results: Iterable[Mapping[str, Any]]) -> Iterator[Line]:
     losses: dict[str, list[str]] = {}
     causes: dict[str, list[str]] = {}
     for action, cause in sorted(refused.items()):
-        if loss := _loss(action):
+        if loss := SPARED.get(action):
             losses.setdefault(loss, []).append(action)
         else:
             causes.setdefault(cause, []).append(action)
@@ -170,12 +161,6 @@ CAUSES = {
     "docs/iam-policy.json",
     LACKING: PERMIT,
 }
-
-
-def _loss(action: str) -> str:
-    """Say what is lost without an action; empty when all is."""
-    writes = "an administrator has to make the roles of annexes"
-    return SPARED.get(action) or (writes if WRITES_ROLES.match(action) else "")
 
 
 def _cause(said: Mapping[str, Any]) -> str:

@@ -21,7 +21,10 @@ UNTOLD = re.compile(
 # By EC2, by IAM and the query protocol, and by the JSON protocols (their references,
 # "Common errors").
 DENIED = re.compile(r"UnauthorizedOperation|AccessDenied(Exception)?")
-PERMIT = "have an administrator attach the policy of: docs/iam-policy.json"
+PERMIT = (
+    "have an administrator run: invoke iam, and attach its policies to you "
+    "(docs/iam-policy.json, docs/iam-setup.json)"
+)
 
 
 class Status(StrEnum):

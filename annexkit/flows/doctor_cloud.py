@@ -30,6 +30,8 @@ from annexkit.launch.target import MARKETS, quota_family
 SERVICES = ("ec2", "ssm", "sts")  # besides EventBridge Scheduler, which is a choice
 OF_TYPES = "--instance-type"  # where offers() says what is wrong with a type
 MADE = "not there yet: the first launch makes it"
+# Persons write no role (docs/aws.md, Permissions).
+ROLES = "as an administrator: invoke iam --role node; or a launch of one mends it"
 RUNNING = {"instance-state-name": ["pending", "running"]}
 
 
@@ -288,10 +290,9 @@ def scheduler_stands(subject: Subject) -> Iterator[Line]:
 def _role(subject: Subject, check: str, role: Role) -> Iterator[Line]:
     standing = roles.look(subject.here(), subject.region, role)
     if standing is None:
-        what = f"{role.name} is not there yet: a launch makes it, if you may"
-        yield warning(check, what, mend="a launch makes it: invoke launch")
+        yield warning(check, f"{role.name} is not there yet", mend=ROLES)
     elif found := roles.differences(role, standing):
         for what in found:
-            yield warning(check, what, mend="a launch mends it: invoke launch")
+            yield warning(check, what, mend=ROLES)
     else:
         yield ok(check, standing.arn)

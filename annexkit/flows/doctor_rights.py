@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,10 +15,11 @@ from annexkit.instances import Launch
 from annexkit.launch import group, roles
 from annexkit.launch.answers import ruling
 from annexkit.launch.offers import targets
-from annexkit.launch.policies import NODE, node_role
+from annexkit.launch.policies import NODE, node_role, place_of
+from annexkit.rights import documents
 
 CHECK = "permissions"
-POLICY = "docs/iam-policy.json"  # what annexkit calls; a test holds it against the code
+POLICY = "docs/iam-policy.json"
 NAME = "annexkit-doctor"  # of what a dry run would make
 
 
@@ -50,24 +50,20 @@ def _code(error: AnnexkitError) -> str:
 
 
 def _simulated(subject: Subject, caller: Caller) -> list[dict[str, Any]]:
-    """Return IAM's word on every action of the published policy.
+    """Return IAM's word on every action that bakes and launches need.
 
     :raises AwsError: it may not be asked, or knows no such user or role.
-    :raises RightsError: it does not simulate who we are, or the policy is not there.
+    :raises RightsError: it does not simulate who we are.
     """
     cloud, where = subject.here(), subject.region
     principal = _principal(cloud, where, caller)
-    try:
-        asked = account.questions(
-            json.loads((subject.site.root / POLICY).read_text(encoding="utf-8")),
-            partition=cloud.session.get_partition_for_region(where),
-            account=caller.account,
-            region=where,
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RightsError(
-            f"{POLICY} cannot be read", mend=f"git checkout -- {POLICY}"
-        ) from error
+    prefix = subject.site.settings.bake.name_prefix
+    asked = account.questions(
+        documents.policy("person", place_of(cloud, where, prefix=prefix)),
+        partition=cloud.session.get_partition_for_region(where),
+        account=caller.account,
+        region=where,
+    )
     return [
         said
         for question in asked

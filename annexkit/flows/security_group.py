@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from annexkit import tags
 from annexkit.aws import AwsError
 from annexkit.errors import Exit, UsageError
 from annexkit.flows.security_group_report import Outcome, Plan, report, show
@@ -16,6 +17,13 @@ from annexkit.setup import groups, rules, security_group
 from annexkit.setup.groups import Group
 from annexkit.setup.rules import Part, Sources
 from annexkit.setup.security_group import Found
+
+# By the policy that `invoke iam` makes: only groups that an administrator marked.
+PERMIT = (
+    "have an administrator allow it for this group: aws ec2 create-tags --region "
+    f"{{0.region}} --resources {{0.id}} --tags Key={tags.MAY_OPEN},Value=yes "
+    "(docs/iam-setup.json)"
+)
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,8 @@ def _carry_out(site: Site, plan: Plan, found: Sequence[Found]) -> Outcome:
         except AwsError as error:
             if error.refused:
                 site.journal.close(entry.id)
+            if error.code == "UnauthorizedOperation":
+                error.mend = PERMIT.format(plan.group)
             raise
         if outcome.error is None or outcome.error.refused:
             site.journal.close(entry.id)

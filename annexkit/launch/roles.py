@@ -18,6 +18,8 @@ POLICY = "annexkit"  # the name of the one inline policy
 MISSING = "NoSuchEntity"
 EXISTS = "EntityAlreadyExists"
 SERVICE = "iam"
+# The policy of persons has no right to write a role (docs/aws.md, Permissions).
+ASK = "have an administrator run: invoke {} (docs/iam-administrator.json)"
 
 
 class RoleError(AnnexkitError):
@@ -81,6 +83,24 @@ def differences(role: Role, standing: Standing | None) -> list[str]:
     elif role.profile and standing.profile_roles != (role.name,):
         found.append(f"the instance profile {role.name} does not hold its role")
     return found
+
+
+def planned(role: Role, standing: Standing | None) -> list[str]:
+    """Return the calls that :func:`ensure` makes for a role that stands so."""
+    calls = []
+    if standing is None:
+        calls += ["CreateRole"]
+    elif normal(standing.trust) != normal(role.trust):
+        calls += ["UpdateAssumeRolePolicy"]
+    policy = standing.policy if standing else None
+    if policy is None or normal(policy) != normal(role.policy):
+        calls += ["PutRolePolicy"]
+    held = standing.profile_roles if standing else None
+    if role.profile and held is None:
+        calls += ["CreateInstanceProfile"]
+    if role.profile and held != (role.name,):
+        calls += ["AddRoleToInstanceProfile"]
+    return calls
 
 
 def ensure(
@@ -176,7 +196,7 @@ def _create(cloud: Cloud, region: str, role: Role) -> None:
         "create_role",
         RoleName=role.name,
         AssumeRolePolicyDocument=json.dumps(role.trust),
-        Description="annexkit: see docs/aws.md; removed by invoke teardown",
+        Description=f"annexkit: see docs/aws.md; {role.ends}",
         Tags=as_tags(SET),
     )
 
@@ -240,7 +260,13 @@ def _check_ours(own: dict[str, str], kind: str, name: str) -> None:
 
 
 def _iam(cloud: Cloud, region: str, method: str, **arguments: Any) -> dict[str, Any]:
-    return cloud.call(region, method, service=SERVICE, **arguments)
+    try:
+        return cloud.call(region, method, service=SERVICE, **arguments)
+    except AwsError as error:
+        if error.code == "AccessDenied" and not method.startswith("get_"):
+            ends = method.startswith(("delete_", "remove_"))
+            error.mend = ASK.format("teardown" if ends else "iam")
+        raise
 
 
 def _ask(

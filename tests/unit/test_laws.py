@@ -22,7 +22,7 @@ MOST_LINES = 350
 # one floor that stand in one set do not import each other.
 GROUND = {
     *("settings", "sections", "errors", "console", "process", "waiting"),
-    *("files", "processes", "tags", "laps", "stopping"),
+    *("files", "processes", "tags", "laps", "stopping", "rights"),
 }
 FLOORS: list[set[str]] = [
     {"aws_session"},

@@ -97,7 +97,7 @@ def test_every_task_is_there() -> None:
     assert set(tasks.ns.task_names) == {
         *("doctor", "bake", "launch", "verify", "why", "status", "extend", "terminate"),
         *("watch", "receipt", "teardown", "reap", "security-group"),
-        *("regions", "keypair"),
+        *("regions", "keypair", "iam"),
         *(f"pool.{name}" for name in ("config", "secret", "check")),
         *(f"registry.{name}" for name in ("list", "show", "check", "export")),
         *(f"rehearsal.{name}" for name in ("up", "down", "status", "env", "console")),

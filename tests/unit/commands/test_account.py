@@ -8,7 +8,8 @@ import pytest
 from invoke import Collection, Program
 
 from annexkit.commands import account
-from annexkit.flows import keypair, regions
+from annexkit.flows import iam, keypair, regions
+from annexkit.flows.iam import IamRequest
 from annexkit.flows.keypair import KeypairRequest
 
 
@@ -22,6 +23,8 @@ class Heard:
         patch.setattr(account, "site_of", self.site)
         patch.setattr(regions, "show_regions", self.flow)
         patch.setattr(keypair, "make_keypair", self.flow)
+        patch.setattr(iam, "set_up", self.flow)
+        patch.setattr(iam, "show", lambda *given: self.flow(*given, "shown"))
 
     def site(self, _: Any, as_json: bool = False) -> str:
         self.as_json.append(as_json)
@@ -56,6 +59,20 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
             (KeypairRequest("n", "f", ("a", "b,c"), True),),
         ),
         ("keypair --key-name ", (KeypairRequest(""),)),
+        ("iam", (IamRequest(),)),
+        (
+            "iam --role person --role node --region a --repository one/grid "
+            "--branch dev --yes --dry-run",
+            (
+                IamRequest(
+                    ("person", "node"), ("a",), False, "one/grid", "dev", True, True
+                ),
+            ),
+        ),
+        (
+            "iam --show --role person --all-regions",
+            (IamRequest(("person",), (), True), "shown"),
+        ),
     ],
 )
 def test_flags_reach_the_flow(heard: Heard, line: str, given: tuple[Any, ...]) -> None:
@@ -64,7 +81,7 @@ def test_flags_reach_the_flow(heard: Heard, line: str, given: tuple[Any, ...]) -
     assert heard.as_json == [False]
 
 
-@pytest.mark.parametrize("task", ["regions", "keypair"])
+@pytest.mark.parametrize("task", ["regions", "keypair", "iam"])
 def test_json_is_for_the_console(heard: Heard, task: str) -> None:
     heard.invoke(f"{task} --json")
     assert heard.as_json == [True]

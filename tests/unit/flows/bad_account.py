@@ -49,12 +49,6 @@ def dry_run(method: str, code: str) -> Callable[[Ward], None]:
     return spoil
 
 
-def no_policy(ward: Ward) -> None:
-    (ward.site.root / "docs").unlink()
-    for method in ("run_instances", "create_security_group"):
-        ward.told[method] = refused("DryRunOperation", method)
-
-
 BOUNDARY = {
     "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": False}
 }
@@ -126,7 +120,7 @@ SITUATIONS = [
         "permissions",
         WRONG,
         "no policy of yours allows: ec2:RunInstances",
-        "docs/iam-policy.json",
+        "invoke iam",
     ),
     Situation(
         "an action denied",
@@ -161,14 +155,6 @@ SITUATIONS = [
         "docs/iam-policy.json",
     ),
     Situation(
-        "an action of administrators",
-        deny("iam:PutRolePolicy"),
-        "permissions",
-        WARNING,
-        "an administrator has to make the roles",
-        "docs/iam-policy.json",
-    ),
-    Situation(
         "a dry run that may not launch",
         dry_run("run_instances", "UnauthorizedOperation"),
         "permissions",
@@ -199,14 +185,6 @@ SITUATIONS = [
         UNCHECKED,
         "AccessDenied",
         "iam:SimulatePrincipalPolicy",
-    ),
-    Situation(
-        "no published policy",
-        no_policy,
-        "permissions",
-        UNCHECKED,
-        "docs/iam-policy.json cannot be read",
-        "git checkout -- docs/iam-policy.json",
     ),
     Situation(
         "clock far behind",

@@ -231,7 +231,7 @@ SITUATIONS = [
         "node role",
         WARNING,
         "was changed",
-        "invoke launch",
+        "invoke iam --role node",
     ),
     Situation(
         "another's role",
@@ -247,7 +247,7 @@ SITUATIONS = [
         "node role",
         WARNING,
         "annexkit-node is not there yet",
-        "invoke launch",
+        "invoke iam --role node",
     ),
     Situation(
         "no scheduler",

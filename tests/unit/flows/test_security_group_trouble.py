@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from annexkit import tags
 from annexkit.aws import AwsError
 from annexkit.errors import Exit
 from annexkit.flows.security_group import GroupRequest, open_group
@@ -15,6 +16,7 @@ from annexkit.setup import security_group
 from annexkit.setup.groups import Group
 from annexkit.stopping import Stop
 from tests.unit.flows.conftest import ALIVE, GONE
+from tests.unit.flows.mends import unknown
 from tests.unit.flows.opening import (
     ASKED,
     HOME,
@@ -94,8 +96,8 @@ def failing(
     monkeypatch.setattr(site.cloud, "call", fail)
 
 
-def refusal(*, refused: bool) -> AwsError:
-    return AwsError("no", code="Odd", action="X", region=REGION, refused=refused)
+def refusal(*, refused: bool, code: str = "Odd") -> AwsError:
+    return AwsError("no", code=code, action="X", region=REGION, refused=refused)
 
 
 @pytest.mark.parametrize(("refused", "open_entries"), [(True, 0), (False, 1)])
@@ -128,6 +130,29 @@ def test_a_group_that_is_full_is_filled_partly_and_that_is_said(
     assert site.journal.entries() == []
     open_group(site, UNDO)
     assert everything(site) == before
+
+
+@pytest.mark.parametrize("wanted", [ASKED, UNDO])
+def test_who_may_not_open_a_group_hears_how_to_be_allowed(
+    site: Site, group: Group, monkeypatch: pytest.MonkeyPatch, wanted: GroupRequest
+) -> None:
+    if wanted is UNDO:
+        open_group(site, ASKED)
+    before = everything(site)
+    real = site.cloud.call
+
+    def refuse(region: str, method: str, **arguments: Any) -> dict[str, Any]:
+        if method.startswith(("authorize", "revoke")):
+            raise refusal(refused=True, code="UnauthorizedOperation")
+        return real(region, method, **arguments)
+
+    monkeypatch.setattr(site.cloud, "call", refuse)
+    with pytest.raises(AwsError) as caught:
+        open_group(site, wanted)
+    assert f"--resources {group.id} --tags Key={tags.MAY_OPEN}" in caught.value.mend
+    assert unknown(caught.value.mend) == []
+    assert everything(site) == before
+    assert site.journal.entries() == []
 
 
 def test_a_run_that_was_stopped_is_finished_by_the_next(

@@ -21,7 +21,7 @@ from annexkit.pool.collector import About
 from annexkit.pool.credentials import Secret
 from annexkit.pool.host import Host
 from annexkit.pool.target import Pool
-from tests.unit.flows.launching import ROOT, Told, settings, stock
+from tests.unit.flows.launching import Told, settings, stock
 from tests.unit.helpers import ACCOUNT, REGION
 
 USER = f"arn:aws:iam::{ACCOUNT}:user/alice"
@@ -164,7 +164,6 @@ def a_ward(site: Site, patch: pytest.MonkeyPatch) -> Ward:
     settings(site)
     site.console = console = Told()
     ami = stock(site)
-    (site.root / "docs").symlink_to(ROOT / "docs")
     (site.root / "state").mkdir(exist_ok=True)
     ward = Ward(site, patch, console, ami)
     patch.setattr(pool_check, "Collector", ward.collector)

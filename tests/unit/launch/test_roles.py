@@ -52,6 +52,49 @@ def test_a_role_is_made_once(cloud: Cloud, role: Role) -> None:
     assert [a for _, a in cloud.calls if a.startswith(WRITES)] == []
 
 
+@pytest.mark.parametrize(
+    "broken",
+    ["missing", "trust", "policy", "no policy", "no profile", "empty profile", "none"],
+)
+def test_the_calls_that_were_planned_are_those_that_are_made(
+    cloud: Cloud, broken: str
+) -> None:
+    role = node_role(cloud, REGION)
+    if broken != "missing":
+        ensure(cloud, role)
+        break_it(cloud, role, broken)
+    expected = roles.planned(role, roles.look(cloud, REGION, role))
+    assert bool(expected) is (broken != "none")
+    cloud.calls.clear()
+    ensure(cloud, role)
+    assert [a for _, a in cloud.calls if a.startswith(WRITES)] == expected
+    assert roles.planned(role, roles.look(cloud, REGION, role)) == []
+
+
+def break_it(cloud: Cloud, role: Role, how: str) -> None:
+    profile = {"InstanceProfileName": role.name}
+    if how == "trust":
+        other = json.dumps(role.trust).replace("amazonaws", "example")
+        trust = {"RoleName": role.name, "PolicyDocument": other}
+        iam(cloud, "update_assume_role_policy", **trust)
+    if how == "policy":
+        other = json.dumps(role.policy).replace("GetParameter", "GetParameters")
+        policy = {"PolicyName": roles.POLICY, "PolicyDocument": other}
+        iam(cloud, "put_role_policy", RoleName=role.name, **policy)
+    if how == "no policy":
+        named = {"RoleName": role.name, "PolicyName": roles.POLICY}
+        iam(cloud, "delete_role_policy", **named)
+    if "profile" in how:
+        iam(
+            cloud,
+            "remove_role_from_instance_profile",
+            RoleName=role.name,
+            **profile,
+        )
+    if how == "no profile":
+        iam(cloud, "delete_instance_profile", **profile)
+
+
 def test_the_arn_of_the_schedulers_role_is_known_beforehand(cloud: Cloud) -> None:
     made = ensure(cloud, scheduler_role(cloud, REGION))
     assert roles.scheduler_arn(cloud, REGION) == made
@@ -61,7 +104,7 @@ def test_a_node_may_read_our_secrets_and_nothing_else(cloud: Cloud) -> None:
     [statement] = node_role(cloud, REGION).policy["Statement"]
     assert statement == {
         "Effect": "Allow",
-        "Action": "ssm:GetParameter",
+        "Action": ["ssm:GetParameter"],
         "Resource": f"arn:aws:ssm:*:{ACCOUNT}:parameter/annexkit/*",
     }
 
@@ -69,7 +112,7 @@ def test_a_node_may_read_our_secrets_and_nothing_else(cloud: Cloud) -> None:
 def test_scheduler_ends_annexes_only_and_for_this_account_only(cloud: Cloud) -> None:
     role = scheduler_role(cloud, REGION)
     [may] = role.policy["Statement"]
-    assert may["Action"] == "ec2:TerminateInstances"
+    assert may["Action"] == ["ec2:TerminateInstances"]
     assert may["Condition"] == {"Null": {"aws:ResourceTag/annexkit:launch": "false"}}
     [who] = role.trust["Statement"]
     assert who["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
@@ -219,7 +262,24 @@ def test_a_refusal_names_the_call(cloud: Cloud, role: Role) -> None:
     cloud.call = refuse  # type: ignore[method-assign]
     with pytest.raises(AwsError, match="CreateRole") as caught:
         ensure(cloud, role)
-    assert "iam-policy.json" in caught.value.mend
+    assert "an administrator run: invoke iam (docs/" in caught.value.mend
+
+
+def test_who_may_not_remove_a_role_asks_for_a_teardown(
+    cloud: Cloud, role: Role
+) -> None:
+    ensure(cloud, role)
+    call = cloud.call
+
+    def refuse(region: str, method: str, **arguments: Any) -> dict[str, Any]:
+        if method.startswith(("delete", "remove")):
+            raise AwsError("no", code="AccessDenied", action=method, region=region)
+        return call(region, method, **arguments)
+
+    cloud.call = refuse  # type: ignore[method-assign]
+    with pytest.raises(AwsError) as caught:
+        roles.remove(cloud, REGION, role)
+    assert "an administrator run: invoke teardown" in caught.value.mend
 
 
 def test_removing_leaves_nothing_and_may_be_repeated(cloud: Cloud, role: Role) -> None:

@@ -1,0 +1,69 @@
+"""What is only looked at. EC2's Describe calls know no resources: all or none."""
+
+from __future__ import annotations
+
+from annexkit.rights.words import ANNEX, SETUP, Grant, Right
+
+BAKE = ("bake",)
+DOCTOR = ("doctor",)
+LAUNCH = ("launch", "doctor")
+REGIONS = ("bake", "reap", "regions", "doctor")
+RULES = ("security-group",)
+WHERE = ("bake", "launch", "doctor", "security-group")
+BAKE_REAP = ("bake", "reap")
+ENDING = ("launch", "terminate", "teardown", "reap")
+WORK = ("bake", *ANNEX, "teardown", "reap")
+RUN = (*WORK, "doctor")
+# AWS's own parameters, in the one region where annexkit asks for them.
+PUBLIC = "ssm:us-east-1:*:parameter/aws/service/global-infrastructure/*"
+NEW_PACKER = "Packer 1.7 and later (its plugin's documentation); 1.6 does not ask"
+
+LOOKING: tuple[Grant, ...] = (
+    Grant(
+        "Look",
+        (
+            Right("ec2:DescribeImages", "base and own AMIs", RUN),
+            Right("ec2:DescribeInstances", "states, addresses, tags", RUN),
+            Right("ec2:DescribeInstanceStatus", "the builder", BAKE, NEW_PACKER),
+            Right("ec2:DescribeInstanceTypeOfferings", "zones of a type", LAUNCH),
+            Right("ec2:DescribeInstanceTypes", "cores of a type", LAUNCH),
+            Right("ec2:DescribeInternetGateways", "the way out", DOCTOR),
+            Right(
+                "ec2:DescribeKeyPairs", "launch.key_name; leftovers", (*RUN, "keypair")
+            ),
+            Right("ec2:DescribeRegions", "where to look", REGIONS),
+            Right("ec2:DescribeRouteTables", "the way out", DOCTOR),
+            Right("ec2:DescribeSecurityGroupRules", "yours and ours", RULES),
+            Right("ec2:DescribeSecurityGroups", "ours; leftovers", (*RUN, *RULES)),
+            Right("ec2:DescribeSnapshots", "of AMIs; leftovers", BAKE_REAP),
+            Right("ec2:DescribeSpotPriceHistory", "the plan's price", ("launch",)),
+            Right("ec2:DescribeSubnets", "where instances go", WHERE),
+            Right("ec2:DescribeTags", "the builder's", BAKE, NEW_PACKER),
+            Right("ec2:DescribeVolumes", "the builder's; leftovers", BAKE_REAP),
+            Right("ec2:DescribeVpcs", "the default VPC", WHERE),
+            Right("ec2:GetConsoleOutput", "host keys; why", WORK),
+            Right("pricing:GetProducts", "the plan's price", ("launch",)),
+            Right("scheduler:ListSchedules", "those of a launch", (*ANNEX, "teardown")),
+            Right("servicequotas:GetServiceQuota", "vCPUs", DOCTOR),
+            Right("ssm:DescribeParameters", "leftover secrets", ENDING),
+            Right("sts:GetCallerIdentity", "which account", (*WORK, *SETUP, "iam")),
+        ),
+        regional=False,
+    ),
+    Grant(
+        "LookWhereServicesAre",
+        (Right("ssm:GetParametersByPath", "by AWS's parameters", ("regions",)),),
+        (PUBLIC,),
+        regional=False,
+        partitions=("aws",),
+    ),
+    Grant(
+        "LookAtMyself",
+        (
+            Right("iam:GetRole", "the path of one's own", DOCTOR),
+            Right("iam:SimulatePrincipalPolicy", "what one may do", DOCTOR),
+        ),
+        ("iam::{account}:role/*", "iam::{account}:user/*"),
+        regional=False,
+    ),
+)
