@@ -28,6 +28,7 @@ sys.excepthook = shared.say_settings_error
 ns = Collection(
     doctor.doctor,
     images.bake,
+    images.copy,
     annexes.launch,
     annexes.verify,
     annexes.why,

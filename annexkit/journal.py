@@ -70,15 +70,15 @@ class Entry(BaseModel):
 
     ``kind`` is ``packer`` (a Packer run; ``packer`` is set once it started),
     ``instances`` (a RunInstances call with ``token``), ``security-group``,
-    ``rules`` (rules in a security group of the user's; their tag says which), or
-    ``launch`` (a run of ``invoke launch``). ``launch`` and ``annex`` are set for what
-    belongs to an annex.
+    ``copy`` (a CopyImage call with ``token``), ``rules`` (rules in a security group
+    of the user's; their tag says which), or ``launch`` (a run of ``invoke launch``).
+    ``launch`` and ``annex`` are set for what belongs to an annex.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     id: str
-    kind: Literal["packer", "instances", "security-group", "rules", "launch"]
+    kind: Literal["packer", "instances", "security-group", "copy", "rules", "launch"]
     account: str
     endpoint: str
     region: str

@@ -126,6 +126,15 @@ class ProveSettings(Section):
     lifetime: Duration = 1800
 
 
+class PublishSettings(Section):
+    """How a proved build gets into other regions."""
+
+    regions: Regions = ()
+    kms_key: str = ""
+    copy_timeout: Duration = 7200
+    parallel: Annotated[int, Field(ge=1, le=64)] = 32
+
+
 class LaunchSettings(Section):
     """What ``invoke launch`` uses when a flag does not say."""
 

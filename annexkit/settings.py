@@ -22,6 +22,7 @@ from annexkit.sections import (
     PackerSettings,
     PoolSettings,
     ProveSettings,
+    PublishSettings,
     ReapSettings,
     RehearsalSettings,
     Section,
@@ -42,6 +43,7 @@ class Settings(Section):
     packer: PackerSettings = PackerSettings()
     ssh: SshSettings = SshSettings()
     prove: ProveSettings = ProveSettings()
+    publish: PublishSettings = PublishSettings()
     launch: LaunchSettings = LaunchSettings()
     pool: PoolSettings = PoolSettings()
     iam: IamSettings = IamSettings()

@@ -49,6 +49,34 @@ def bake(
 
 @task(
     help={
+        "region": "where to; several by repeating it or with commas (publish.regions)",
+        "image": "the image (bake.image)",
+        "build": "the build; the current one of the first of bake.regions by default",
+        "arch": "x86_64 or arm64 (bake.arch)",
+        "dry-run": "stop before the first call that changes something",
+        "json": "print the result as JSON",
+    },
+    iterable=["region"],
+)
+@reported
+def copy(
+    c: Context,
+    region: list[str],
+    image: str = "",
+    build: str = "",
+    arch: str = "",
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """Copy a proved build to other regions, as their candidate."""
+    from annexkit.flows.copy_report import CopyRequest, copy_and_report
+
+    request = CopyRequest(image, build, arch, tuple(region), dry_run)
+    return copy_and_report(site_of(c, json), request)
+
+
+@task(
+    help={
         "region": "where to look; every enabled region by default (reap.regions)",
         "yes": "do not ask",
         "dry-run": "list only",

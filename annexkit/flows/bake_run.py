@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from annexkit import journal, tags
+from annexkit import amis, journal, tags
 from annexkit.bake import packer
 from annexkit.bake.dialect import dotted
 from annexkit.bake.digest import summary
@@ -34,7 +34,6 @@ from annexkit.registry import (
 from annexkit.registry.edits import put_build, set_candidate
 from annexkit.sweep.find import Thing, find_things
 from annexkit.sweep.take import take
-from annexkit.waiting import wait_for
 
 ROOM = 16 << 20  # bytes; a log of which the disk is full would hide why Packer failed
 
@@ -80,7 +79,13 @@ def bake(site: Site, plan: BakePlan) -> Ami:
     with _folder_taken(site, plan), _journalled(site, plan) as entry:
         ami = _run_packer(site, plan, entry)
         with site.laps.lap("registration"):
-            _require_tokens(site, plan.region, ami)
+            amis.require_tokens(
+                site.cloud,
+                plan.region,
+                ami.id,
+                poll=site.settings.poll,
+                clock=site.clock,
+            )
             _register(site, plan, ami)
     return ami
 
@@ -225,34 +230,10 @@ def _show(site: Site, event: packer.Event) -> None:
 
 
 def _described(site: Site, region: str, ami: str) -> Ami:
-    for said in site.cloud.describe_images(region, ImageIds=[ami], Owners=["self"]):
-        for mapping in said.get("BlockDeviceMappings", []):
-            if mapping.get("DeviceName") == said.get("RootDeviceName"):
-                return Ami(ami, mapping.get("Ebs", {}).get("SnapshotId", ""))
-    raise BakeError(f"{ami} has no root snapshot", where=region, mend="invoke reap")
-
-
-def _require_tokens(site: Site, region: str, ami: Ami) -> None:
-    """Set ``ImdsSupport=v2.0`` on the AMI and read it back (law 7)."""
-    site.cloud.call(
-        region,
-        "modify_image_attribute",
-        ImageId=ami.id,
-        ImdsSupport={"Value": "v2.0"},
-    )
-
-    def read_back() -> bool:
-        found = site.cloud.describe_images(region, ImageIds=[ami.id], Owners=["self"])
-        return any(said.get("ImdsSupport") == "v2.0" for said in found)
-
-    wait_for(
-        read_back,
-        what=f"ImdsSupport=v2.0 on {ami.id} in {region}, after it was set",
-        timeout=60,
-        poll=site.settings.poll,
-        clock=site.clock,
-        mend="run the bake again; if it stays so, see AWS's page on ImdsSupport",
-    )
+    found = amis.get(site.cloud, region, ami)
+    if found is None or not found.snapshot:
+        raise BakeError(f"{ami} has no root snapshot", where=region, mend="invoke reap")
+    return Ami(ami, found.snapshot)
 
 
 def _register(site: Site, plan: BakePlan, ami: Ami) -> None:

@@ -86,6 +86,59 @@ def set_retired(
     registry.images[image].builds[build_id].regions[region].state = State.RETIRED
 
 
+def put_copy(
+    registry: Registry,
+    image: str,
+    build_id: str,
+    region: str,
+    *,
+    ami: str,
+    snapshot: str,
+) -> None:
+    """Record a copy of a build as its region's candidate.
+
+    The same AMI again only adds its snapshot, so that a proved one stays proved.
+
+    :raises EditError: the build has another proved AMI there.
+    """
+    build = registry.images[image].builds[build_id]
+    known = build.regions.get(region)
+    if known and known.state is State.READY and known.ami != ami:
+        raise EditError(
+            f"build {build_id} got another AMI in {region} meanwhile: {known.ami}",
+            mend="invoke registry.list",
+        )
+    if known and known.state in (State.PENDING, State.READY) and known.ami == ami:
+        known.snapshot = snapshot or known.snapshot
+        return
+    build.regions[region] = RegionBuild(
+        ami=ami, snapshot=snapshot or None, state=State.PENDING
+    )
+    set_candidate(registry, image, build_id, region)
+
+
+def put_failure(
+    registry: Registry,
+    image: str,
+    build_id: str,
+    region: str,
+    *,
+    reason: str,
+    anew: bool,
+) -> None:
+    """Record why a region has no usable AMI of a build.
+
+    :param anew: the AMI that is recorded there is of no use; else it stays recorded,
+        because only the asking failed.
+    """
+    regions = registry.images[image].builds[build_id].regions
+    known = regions.get(region)
+    if known is None or not known.ami:
+        regions[region] = RegionBuild(state=State.FAILED, reason=reason)
+    elif anew and known.state is State.PENDING:
+        set_failed(registry, image, build_id, region, reason)
+
+
 def promote(registry: Registry, image: str, build_id: str, region: str) -> None:
     """Make a ready build ``current`` in one region; the old one is ``previous``.
 

@@ -12,7 +12,8 @@ from annexkit import tags
 from annexkit.rights.words import ANNEX, Conditions, Grant, Right
 
 BAKE = ("bake",)
-MAKE = ("bake", "launch")
+COPY = ("copy",)
+MAKE = ("bake", "copy", "launch")
 RULES = ("security-group",)
 BAKE_REAP = ("bake", "reap")
 END_BAKE = ("bake", "reap")
@@ -44,6 +45,7 @@ TAGGED_AS_OURS: Conditions = {"ForAnyValue:StringEquals": {"aws:TagKeys": OURS}}
 IN_THE_MAKING: Conditions = {
     "StringEquals": {
         "ec2:CreateAction": (
+            "CopyImage",
             "CreateImage",
             "CreateKeyPair",
             "CreateSecurityGroup",
@@ -80,6 +82,7 @@ CHANGING: tuple[Grant, ...] = (
         "RunFrom",
         (
             Right("ec2:RunInstances", "their parts", MAKE),
+            Right("ec2:CopyImage", "an AMI and its snapshot, both new", COPY),
             Right("ec2:CreateImage", "the AMI and its snapshot", BAKE),
             Right("ec2:CreateSecurityGroup", "who may use SSH", MAKE),
         ),
@@ -123,7 +126,7 @@ CHANGING: tuple[Grant, ...] = (
             Right("ec2:DeleteTags", "the expiry of a proved AMI", BAKE_REAP),
             Right("ec2:DeleteVolume", "a builder's", END_BAKE, LEFT),
             Right("ec2:DeregisterImage", "unproved", END_BAKE, LEFT),
-            Right("ec2:ModifyImageAttribute", "IMDSv2 only", BAKE),
+            Right("ec2:ModifyImageAttribute", "IMDSv2 only", (*BAKE, *COPY)),
             Right("ec2:StopInstances", "the builder, for its image", BAKE),
             Right("ec2:TerminateInstances", "builders and proofs", END_BAKE),
         ),

@@ -26,9 +26,9 @@ SETUP = ("doctor", "regions", "keypair", "security-group")
 # with it themselves, any right at all. So no person's or job's policy holds it.
 ROLES = "the roles"
 COMMANDS: Mapping[Who, frozenset[str]] = {
-    "person": frozenset({"bake", *ANNEX, "teardown", "reap"}),
+    "person": frozenset({"bake", "copy", *ANNEX, "teardown", "reap"}),
     "setup": frozenset(SETUP),
-    "nightly": frozenset({"bake", "reap"}),
+    "nightly": frozenset({"bake", "copy", "reap"}),
     "node": frozenset({"a node"}),
     "scheduler": frozenset({"a schedule"}),
     "administrator": frozenset({"iam", ROLES}),

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.machines
 
 Calls = list[dict[str, Any]]
 READS = ("Describe", "Get", "List")
+ELSEWHERE = "eu-central-2"
 LEFT = "/annexkit/policy/left"
 SELDOM = {"ec2:DescribeSubnets": "a bake asks only with bake.subnet_id"}
 # The doctor has EC2 judge what only a launch may do; nothing is made.
@@ -52,6 +53,7 @@ def test_the_calls_for_an_annex_and_the_policies_are_the_same(
         life = found.place.stage.ask("calls")
         leave_a_secret(found)
         reaped = recorded(found.place, "reap", "--yes")
+        copied = recorded(found.place, "copy", "--region", ELSEWHERE)
         end = recorded(found.place, "teardown", "--yes")
     for action in (
         "ec2:RunInstances",
@@ -65,13 +67,13 @@ def test_the_calls_for_an_annex_and_the_policies_are_the_same(
     assert {"iam:CreateRole", "iam:PutRolePolicy"} <= named(administration)
     assert {"iam:DeleteRole", "scheduler:DeleteScheduleGroup"} <= named(end)
     # An administrator made the roles, so the person needs no right to write them.
-    assert not_allowed([*life, *reaped], "person") == []
+    assert not_allowed([*life, *reaped, *copied], "person") == []
     assert not_allowed(administration, "administrator") == []
     assert not_allowed(end, "person", "administrator") == []
-    every = bakes(baked) | named([*life, *reaped, *end])
+    every = bakes(baked) | named([*life, *reaped, *copied, *end])
     assert never_called(every, "person") == []
-    assert not_allowed(reaped, "nightly") == []
-    unused = never_called(bakes(baked) | named(reaped), "nightly")
+    assert not_allowed([*reaped, *copied], "nightly") == []
+    unused = never_called(bakes(baked) | named([*reaped, *copied]), "nightly")
     assert unused == list(SELDOM)
 
 

@@ -27,7 +27,7 @@ GROUND = {
 FLOORS: list[set[str]] = [
     {"aws_session"},
     {"aws", "instance_values"},
-    {"instances"},
+    {"instances", "amis"},
     {"registry", "journal", "ssh", "network", "userdata", "annexes"},
     {"pool"},
     {"bake", "publish", "launch", "verify", "setup", "sweep", "doctor"},

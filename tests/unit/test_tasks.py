@@ -95,7 +95,8 @@ def test_every_task_and_every_flag_has_its_help(name: str) -> None:
 
 def test_every_task_is_there() -> None:
     assert set(tasks.ns.task_names) == {
-        *("doctor", "bake", "launch", "verify", "why", "status", "extend", "terminate"),
+        *("doctor", "bake", "copy", "launch", "verify", "why", "status", "extend"),
+        "terminate",
         *("watch", "receipt", "teardown", "reap", "security-group"),
         *("regions", "keypair", "iam"),
         *(f"pool.{name}" for name in ("config", "secret", "check")),

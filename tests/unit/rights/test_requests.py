@@ -115,6 +115,14 @@ BAKE: dict[str, list[Asked]] = {
         ec2("CreateTags", "image", has=BAKED, given={tags.EXPIRES: "2"}),
         ec2("DeleteTags", "snapshot", has=BAKED, given={tags.EXPIRES: ""}),
     ],
+    "copy": [
+        *(ec2("CopyImage", kind, given=BAKED) for kind in ("image", "snapshot")),
+        *(
+            ec2("CreateTags", kind, given=BAKED, create_action="CopyImage")
+            for kind in ("image", "snapshot")
+        ),
+        ec2("ModifyImageAttribute", "image", has=BAKED),
+    ],
     "reap": [
         ec2("DeregisterImage", "image"),
         ec2("DeregisterImage", "image", has=BAKED),
