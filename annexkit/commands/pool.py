@@ -13,6 +13,7 @@ from annexkit.commands.shared import reported, site_of
 @task(
     name="config",
     help={
+        "from": "mend this file of the 2016 guide alone: what works goes beside it",
         "htcondor": "print for a host with this version, and touch nothing here",
         "write": "write it without asking",
         "undo": "take the file away again",
@@ -26,11 +27,13 @@ def pool_config(
     write: bool = False,
     undo: bool = False,
     json: bool = False,
+    from_: str = "",
 ) -> int:
     """Write what a host of the pool needs so that annexes can join; shows it first."""
     from annexkit.flows.pool_config import ConfigRequest, configure
 
-    return configure(site_of(c, json), ConfigRequest(htcondor, write, undo))
+    request = ConfigRequest(htcondor, write, undo, from_)
+    return configure(site_of(c, json), request)
 
 
 @task(name="secret", help={"replace": "put a new one in the place of the old"})
@@ -42,10 +45,17 @@ def pool_secret(c: Context, replace: bool = False) -> int:
     return store(site_of(c), replace=replace)
 
 
-@task(name="check", help={"json": "print as JSON"})
+@task(
+    name="check",
+    help={
+        "from": "look at this file of the 2016 guide alone; no pool is asked",
+        "json": "print as JSON",
+    },
+)
 @reported
-def pool_check(c: Context, json: bool = False) -> int:
+def pool_check(c: Context, json: bool = False, from_: str = "") -> int:
     """Say what is missing on a live pool before annexes can join it."""
-    from annexkit.flows.pool_check import check
+    from annexkit.flows.pool_check import check, check_guide
 
-    return check(site_of(c, json))
+    site = site_of(c, json)
+    return check_guide(site, from_) if from_ else check(site)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from annexkit.errors import AnnexkitError, Exit, Finding, Level
+from annexkit.flows import pool_files, pool_guide
 from annexkit.flows.pool_config import domain_findings
 from annexkit.flows.site import Site
 from annexkit.pool import password
@@ -19,6 +20,11 @@ from annexkit.pool.host import Host, this_host
 from annexkit.pool.target import Pool, findings
 
 CLOCK = 60  # seconds; a token from the future is refused
+# Where nodes come by the guide's password although annexes come with tokens.
+PREFER = (
+    "take the guide's file and what stands beside it away once no node needs the "
+    "password; or set pool.method: password, for which pool.config narrows this"
+)
 TRIED = 60  # seconds that the token of the trial lives; nobody gets it
 
 
@@ -36,6 +42,22 @@ def check(site: Site) -> Exit:
     found.append(Finding(Level.INFO, remaining(pool), f"method {pool.method}"))
     bad = any(f.level is Level.ERROR for f in found)
     return _report(site, found, about, Exit.FAILED if bad else Exit.DONE)
+
+
+def check_guide(site: Site, name: str) -> Exit:
+    """Say of a file of the 2016 guide, line by line, what it breaks today.
+
+    :returns: FAILED when it breaks something.
+    :raises UsageError: it cannot be read, or nothing in it is the guide's.
+    """
+    found = pool_guide.given(name, this_host())
+    bad = found.level is Level.ERROR
+    if site.console.as_json:
+        site.console.result({"guide": [found.data]})
+    else:
+        for finding in found.findings:
+            site.console.finding(finding)
+    return Exit.FAILED if bad else Exit.DONE
 
 
 def live_findings(
@@ -93,10 +115,14 @@ def host_findings(pool: Pool) -> list[Finding]:
             mend = "invoke pool.check on the central manager and on access points"
             return [Finding(Level.INFO, what, pool.collector, mend)]
         found = domain_findings(host, pool)
+        guides = pool_guide.standing(host)
+        for one in guides:
+            found += pool_guide.summary(one)
         if pool.method == "password":
-            found += _password(host, pool)
+            found += _password(host, pool, by_guide=bool(guides))
         elif "cm" in roles:
             found += _advertise(host, pool)
+            found += _administrators(host, Level.WARNING, PREFER) if guides else []
         return found + (_signing_key(host) if "cm" in roles else [])
     except AnnexkitError as error:
         return list(error.findings)
@@ -124,15 +150,18 @@ def _methods(host: Host, method: str) -> list[Finding]:
     return [_error(what, name, "invoke pool.config --write")]
 
 
-def _password(host: Host, pool: Pool) -> list[Finding]:
+def _password(host: Host, pool: Pool, *, by_guide: bool) -> list[Finding]:
+    """Look at what a pool needs whose annexes come by the password.
+
+    :param by_guide: whether a file of the guide names the password's file, or what
+        annexkit wrote beside it: both count after annexkit's own.
+    """
     found = _methods(host, "PASSWORD")
-    if host.value("SEC_PASSWORD_FILE") != pool.password_file:
+    if (used := host.value("SEC_PASSWORD_FILE")) != pool.password_file:
         what = f"it is not {pool.password_file}, as the settings say"
-        found.append(_error(what, "SEC_PASSWORD_FILE", "invoke pool.config --write"))
-    wide = {"*", "condor@*", "condor@password", "condor_pool@*"}
-    if there := sorted(wide & set(host.words("ALLOW_ADMINISTRATOR"))):
-        what = f"root on any node is the pool's administrator: {' '.join(there)}"
-        found.append(_error(what, "ALLOW_ADMINISTRATOR", "invoke pool.config --write"))
+        mend = f"set pool.password_file: {used}" if by_guide else pool_files.WRITE
+        found.append(_error(what, "SEC_PASSWORD_FILE", mend))
+    found += _administrators(host, Level.ERROR, pool_files.WRITE)
     try:
         plain = password.is_plain(Path(pool.password_file).read_bytes())
     except OSError:  # secret_findings says so
@@ -142,6 +171,14 @@ def _password(host: Host, pool: Pool) -> list[Finding]:
         mend = f"invoke pool.secret --replace < {pool.password_file}"
         found.append(_error(what, pool.password_file, mend))
     return found
+
+
+def _administrators(host: Host, level: Level, mend: str) -> list[Finding]:
+    """Say when who knows the password is among the pool's administrators."""
+    wide = {"*", "condor@*", "condor@password", "condor_pool@*"}
+    there = sorted(wide & set(host.words("ALLOW_ADMINISTRATOR")))
+    what = f"root on any node is the pool's administrator: {' '.join(there)}"
+    return [Finding(level, what, "ALLOW_ADMINISTRATOR", mend)] if there else []
 
 
 def _signing_key(host: Host) -> list[Finding]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from difflib import unified_diff
-from pathlib import Path
 
 from annexkit.errors import Exit, Finding, Level, UsageError, raise_on_errors
-from annexkit.files import FileError, write_beside
-from annexkit.flows.asking import confirmed
+from annexkit.flows import pool_guide
+from annexkit.flows.pool_files import RESTART, Change, read, say_end, undo, written
+from annexkit.flows.pool_guide import GuideFile
 from annexkit.flows.site import Site
-from annexkit.pool.config import METHODS, Role, remaining, render
+from annexkit.pool.config import Role, remaining, render
 from annexkit.pool.host import Host, this_host
-from annexkit.pool.target import Pool, PoolError
+from annexkit.pool.target import Pool
 
-DEFAULT_METHODS = "FS,IDTOKENS,KERBEROS,SCITOKENS,SSL"  # HTCondor's, since 9.0
 EVERY_ROLE: tuple[Role, ...] = ("cm", "ap")
 
 
@@ -24,11 +21,13 @@ class ConfigRequest:
     """What was asked for.
 
     ``htcondor``: print for a host with that version, and touch nothing here.
+    ``guide``: the file of the 2016 guide to mend; what else the host needs is left.
     """
 
     htcondor: str = ""
     write: bool = False
     undo: bool = False
+    guide: str = ""
 
 
 def configure(site: Site, request: ConfigRequest) -> Exit:
@@ -37,18 +36,43 @@ def configure(site: Site, request: ConfigRequest) -> Exit:
     :raises UsageError: there is no HTCondor here, or it is not the pool's.
     :raises PoolError: HTCondor cannot read what was written; it is as it was before.
     """
+    if request.guide:
+        return _mend(site, request)
     if request.htcondor:
         return _print(site, request.htcondor)
     host = _host()
     if request.undo:
-        return _undo(site, host)
+        return undo(site, [host.path, *pool_guide.ours(host)])
     pool = Pool.of(site.settings.pool)
     raise_on_errors(domain_findings(host, pool))
-    files = render(host.version, host.roles, pool, methods=_methods(host))
+    files = render(host.version, host.roles, pool, methods=host.methods)
     if not files:
         site.console.step("an access point needs nothing for tokens")
     new = next(iter(files.values()), "")
-    return _apply(site, host, new, request.write, pool)
+    # A file of the guide that does no harm, or is mended by other means, is left alone.
+    guides = [
+        one
+        for one in pool_guide.standing(host)
+        if one.level is not Level.INFO or one.beside.exists()
+    ]
+    _say_lines(site, [one for file in guides for one in pool_guide.summary(file)])
+    changes = [Change(host.path, read(host.path), new), *map(_mended, guides)]
+    wanted = written(site, host, changes, write=request.write)
+    difference = "".join(one.difference for one in changes)
+    data = {
+        "path": str(host.path),
+        "htcondor": host.version,
+        "roles": list(host.roles),
+        "guide": [one.data for one in guides],
+        "difference": difference,
+        "written": wanted,
+        "remaining": remaining(pool),
+    }
+    site.console.result(data, difference)
+    deep = guides or pool.method == "password"
+    say_end(site, changes, wanted, RESTART if deep else "condor_reconfig")
+    site.console.detail(f"good to know: {remaining(pool)}")
+    return Exit.DONE
 
 
 def domain_findings(host: Host, pool: Pool) -> list[Finding]:
@@ -97,113 +121,38 @@ def _print(site: Site, version: str) -> Exit:
     return Exit.DONE
 
 
-def _methods(host: Host) -> tuple[str, ...]:
-    """Return the pool's methods; of one that chose its own, none is taken away."""
-    now = host.words("SEC_DEFAULT_AUTHENTICATION_METHODS")
-    if ",".join(now) in ("", DEFAULT_METHODS):
-        return METHODS
-    return tuple(word.upper() for word in now)
-
-
-def _apply(site: Site, host: Host, new: str, write: bool, pool: Pool) -> Exit:
-    path = host.path
-    old = _read(path)
-    difference = _difference(path, old, new)
-    wanted = bool(difference) and (write or _confirmed(site, difference))
-    if wanted:
-        _replace(host, path, old, new)
-    data = {
-        "path": str(path),
-        "htcondor": host.version,
-        "roles": list(host.roles),
-        "difference": difference,
-        "written": wanted,
-        "remaining": remaining(pool),
-    }
-    site.console.result(data, difference)
-    if not difference:
-        site.console.step(f"{path}: nothing to do")
-    elif wanted:
-        site.console.step(f"written; now, as root: {_next(pool)}")
-    else:
-        site.console.step("nothing was written: invoke pool.config --write")
-    site.console.detail(f"good to know: {remaining(pool)}")
+def _mend(site: Site, request: ConfigRequest) -> Exit:
+    """Say what the guide's file breaks, and write what works beside it."""
+    host = this_host()
+    found = pool_guide.given(request.guide, host)
+    change = _mended(found)
+    if request.undo:
+        return undo(site, [found.beside])
+    _say_lines(site, found.findings)
+    wanted = written(site, host, [change], write=request.write)
+    data = {"guide": [found.data], "difference": change.difference, "written": wanted}
+    site.console.result(data, change.difference)
+    say_end(site, [change], wanted, RESTART, found.mend)
     return Exit.DONE
 
 
-def _next(pool: Pool) -> str:
-    # Sessions that daemons agreed on before go on with the old methods.
-    return "condor_restart" if pool.method == "password" else "condor_reconfig"
+def _say_lines(site: Site, found: list[Finding]) -> None:
+    if not site.console.as_json:
+        for finding in found:
+            site.console.finding(finding)
 
 
-def _undo(site: Site, host: Host) -> Exit:
-    path = host.path
-    there = path.exists()
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise _denied(path, error) from error
-    site.console.result({"path": str(path), "removed": there})
-    site.console.step(
-        f"removed {path}; now, as root: condor_restart" if there else "nothing to undo"
-    )
-    return Exit.DONE
+def _mended(found: GuideFile) -> Change:
+    """Return what is to be written beside a file of the guide, if it does harm.
 
-
-def _difference(path: Path, old: str, new: str) -> str:
-    lines = unified_diff(
-        old.splitlines(keepends=True),
-        new.splitlines(keepends=True),
-        str(path) if old else "/dev/null",
-        str(path) if new else "/dev/null",
-    )
-    return "".join(lines)
-
-
-def _replace(host: Host, path: Path, old: str, new: str) -> None:
-    """Write the file, and take it back when HTCondor cannot read it."""
-    _write(path, new)
-    try:
-        host.value("ALLOW_DAEMON")
-    except PoolError:
-        _write(path, old)
-        raise
-
-
-def _write(path: Path, text: str) -> None:
-    if text:
-        write_beside(path, text, mode=0o644)
-        return
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise _denied(path, error) from error
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise _denied(path, error) from error
-
-
-def _denied(path: Path, error: OSError) -> FileError:
-    return FileError(
-        f"the file cannot be read or replaced: {error.strerror}",
-        where=str(path),
-        mend="run this as root",
-    )
-
-
-def _confirmed(site: Site, difference: str) -> bool:
-    if site.console.as_json or not sys.stdin.isatty():
-        return False
-    site.console.detail(difference)
-    return confirmed(
-        "Write this?",
-        yes=False,
-        what="the file would be written",
-        mend="invoke pool.config --write",
-    )
+    :raises UsageError: something else has that name.
+    """
+    old = read(found.beside)
+    if old and not pool_guide.is_ours(old):
+        raise UsageError(
+            "it is none of annexkit's, and what works belongs there",
+            where=str(found.beside),
+            mend="give it another name",
+        )
+    new = found.works if old or found.level is not Level.INFO else ""
+    return Change(found.beside, old, new, (found.path, found.text))

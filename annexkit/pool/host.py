@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from annexkit.pool.config import PATH, Role
+from annexkit.pool.config import METHODS, PATH, Role
 from annexkit.pool.target import PoolError
 from annexkit.process import CommandError, run
 
 VERSION = re.compile(r"\$CondorVersion: (\d+\.\d+\.\d+)")
+DEFAULT_METHODS = "FS,IDTOKENS,KERBEROS,SCITOKENS,SSL"  # HTCondor's, since 9.0
+NOTHING = r"(?!)"
 ROLES: dict[str, Role] = {"COLLECTOR": "cm", "SCHEDD": "ap"}
 
 
@@ -56,6 +60,39 @@ class Host:
         """
         folders = self.words("LOCAL_CONFIG_DIR")
         return Path(folders[-1]) / Path(PATH).name if folders else Path(PATH)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The pool's methods; of one that chose its own, none is taken away."""
+        now = self.words("SEC_DEFAULT_AUTHENTICATION_METHODS")
+        if ",".join(now) in ("", DEFAULT_METHODS):
+            return METHODS
+        return tuple(word.upper() for word in now)
+
+    def files(self) -> Iterator[Path]:
+        """Yield the files of its folders of configuration, in the order of reading.
+
+        HTCondor reads a folder's files sorted byte by byte, and passes over those that
+        LOCAL_CONFIG_DIR_EXCLUDE_REGEXP names, such as what editors leave. What we may
+        not look into is passed over, too.
+        """
+        spared = _pattern(self.value("LOCAL_CONFIG_DIR_EXCLUDE_REGEXP"))
+        for folder in map(Path, self.words("LOCAL_CONFIG_DIR")):
+            try:
+                found = [path for path in folder.iterdir() if path.is_file()]
+            except OSError:
+                continue
+            for path in sorted(found, key=os.fsencode):
+                if not spared.match(path.name):
+                    yield path
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """Return HTCondor's expression as Python's; one that is none matches nothing."""
+    try:
+        return re.compile(text or NOTHING)
+    except re.error:
+        return re.compile(NOTHING)
 
 
 def this_host() -> Host | None:

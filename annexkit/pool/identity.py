@@ -22,10 +22,20 @@ def mismatch(ad: Ad, pool: Pool) -> str:
     method = METHODS[pool.method]
     if not ad.authentication_method:
         return "the collector took its ad without authentication"
-    if ad.authentication_method != method:
+    if ad.authentication_method != method and not _by_password(ad, pool):
         return f"it authenticated by {ad.authentication_method}, not by {method}"
     wanted = expected(pool)
     if ad.authenticated_identity not in wanted:
         known = ad.authenticated_identity or "nobody"
         return f"the collector knows it as {known}, not as {' or '.join(wanted)}"
     return ""
+
+
+def _by_password(ad: Ad, pool: Pool) -> bool:
+    """Say whether the name alone shows that it was the password.
+
+    Seen with a collector of 25.14.1: once a node has read its configuration again
+    (condor_reconfig there), its ads tell FS, the first method of the list, in place of
+    the one that was used. The name stays right, and PASSWORD alone gives it.
+    """
+    return pool.method == "password" and ad.authenticated_identity in PASSWORD_NAMES

@@ -9,15 +9,18 @@ import pytest
 
 from annexkit.console import Console
 from annexkit.errors import Exit
-from annexkit.flows import pool_check
-from annexkit.flows.pool_check import check
+from annexkit.flows import pool_check, pool_guide
+from annexkit.flows.pool_check import check, check_guide
 from annexkit.flows.site import Site
+from annexkit.pool import guide
 from annexkit.pool.collector import About, Collector
 from annexkit.pool.credentials import Secret
+from annexkit.pool.dumped import Setting
 from annexkit.pool.host import Host
 from annexkit.pool.target import PoolError
 from annexkit.settings import load
 from tests.unit.helpers import FakeClock
+from tests.unit.pool import guide_file
 
 ABOUT = About("My Pool", "cm.example.org", "$CondorVersion: 25.14.1 x $", 0)
 METHODS = "SEC_DEFAULT_AUTHENTICATION_METHODS"
@@ -218,3 +221,91 @@ def test_who_is_not_root_cannot_see_the_key(
     code, said, _ = run(tmp_path, capfd)
     assert code is Exit.DONE
     assert any("only root can see" in f["what"] for f in said["findings"])
+
+
+@pytest.fixture
+def guides(tmp_path: Path, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The 2016 guide's file among those that the host reads."""
+    path = tmp_path / "config.d" / guide_file.NAME
+    path.parent.mkdir()
+    path.write_text(guide_file.TEXT)
+    host.values["LOCAL_CONFIG_DIR"] = str(path.parent)
+    live = {
+        line.name.lower(): Setting(", PASSWORD", f"{path}, line {line.number}")
+        for line in guide.lines(guide_file.TEXT)
+        if line.name.endswith("_METHODS")
+    }
+    monkeypatch.setattr(pool_guide, "matching", lambda _: live)
+    return path
+
+
+def test_a_host_with_the_guides_file_is_told_what_each_line_breaks(
+    tmp_path: Path, host: FakeHost, guides: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, said, errors = run(tmp_path, capfd)
+    assert code is Exit.FAILED
+    assert errors == [f"{guides}, line {number}" for number in (4, 8, 12, 17)]
+    of_file = [f for f in said["findings"] if str(guides) in f["where"]]
+    assert len(of_file) == 15
+    assert {f["mend"] for f in of_file if f["level"] == "error"} == {
+        "invoke pool.config --write"
+    }
+
+
+def test_a_file_of_the_guide_that_is_mended_is_one_line(
+    tmp_path: Path,
+    host: FakeHost,
+    guides: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    later = f"{guide.beside(guides)}, line 5"
+    live = {
+        line.name.lower(): Setting("x", later) for line in guide.lines(guide_file.TEXT)
+    } | {guide.KEY.lower(): Setting("/other", later)}
+    monkeypatch.setattr(pool_guide, "matching", lambda _: live)
+    code, said, errors = run(tmp_path, capfd)
+    assert (code, errors) == (Exit.DONE, [])
+    (one,) = [f for f in said["findings"] if str(guides) in f["where"]]
+    assert "no harm" in one["what"]
+
+
+def test_with_the_guides_file_a_token_pool_has_administrators_by_the_password(
+    tmp_path: Path, host: FakeHost, guides: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host.values["ALLOW_ADMINISTRATOR"] = "condor@* condor@password root@*"
+    _, said, _ = run(tmp_path, capfd)
+    (one,) = [f for f in said["findings"] if f["where"] == "ALLOW_ADMINISTRATOR"]
+    assert (one["level"], "condor@* condor@password" in one["what"]) == (
+        "warning",
+        True,
+    )
+    guides.unlink()
+    _, said, _ = run(tmp_path, capfd)
+    assert "ALLOW_ADMINISTRATOR" not in {f["where"] for f in said["findings"]}
+
+
+def test_another_password_file_of_the_guides_is_mended_in_the_settings(
+    tmp_path: Path, host: FakeHost, guides: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host.values["SEC_PASSWORD_FILE"] = "/etc/condor/condor_pool_password"
+    _, said, _ = run(tmp_path, capfd, method="password")
+    (one,) = [f for f in said["findings"] if f["where"] == "SEC_PASSWORD_FILE"]
+    assert one["mend"] == "set pool.password_file: /etc/condor/condor_pool_password"
+
+
+def test_a_named_file_of_the_guide_is_judged_without_any_pool(
+    tmp_path: Path, answers: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    answers["about"] = AssertionError("it was asked")
+    path = tmp_path / "copy"
+    path.write_text(guide_file.TEXT)
+    bare = Site(load({}), tmp_path, Console(as_json=True))
+    assert check_guide(bare, str(path)) is Exit.FAILED
+    (file,) = json.loads(capfd.readouterr().out)["guide"]
+    assert [line["line"] for line in file["lines"] if line["level"] == "error"] == [
+        *(4, 8, 12, 17)
+    ]
+    path.write_text("SEC_DAEMON_AUTHENTICATION_METHODS = FS, PASSWORD\n")
+    assert check_guide(Site(load({}), tmp_path), str(path)) is Exit.DONE
+    assert "SEC_DAEMON_AUTHENTICATION_METHODS: works" in capfd.readouterr().err

@@ -11,7 +11,7 @@ import pytest
 from annexkit.console import Console
 from annexkit.errors import Exit, FindingsError, UsageError
 from annexkit.files import write_beside
-from annexkit.flows import pool_config
+from annexkit.flows import pool_config, pool_files
 from annexkit.flows.pool_config import ConfigRequest, configure
 from annexkit.flows.site import Site
 from annexkit.pool.host import Host
@@ -113,7 +113,7 @@ def test_what_htcondor_cannot_read_is_taken_back(
         write_beside(*args, **options)
         host.values["broken"] = "line 3"
 
-    monkeypatch.setattr(f"{pool_config.__name__}.write_beside", breaking)
+    monkeypatch.setattr(f"{pool_files.__name__}.write_beside", breaking)
     with pytest.raises(PoolError, match="line 3"):
         configure(site(tmp_path), ConfigRequest(write=True))
     assert path_in(tmp_path).read_text() == "# as it was\n"

@@ -299,7 +299,10 @@ def test_without_bindings_the_child_says_so(monkeypatch: pytest.MonkeyPatch) -> 
         ("idtokens", "annex@other.org", "IDTOKENS", "knows it as annex@other.org"),
         ("idtokens", "", "", "without authentication"),
         ("password", "condor@password", "PASSWORD", ""),
+        ("password", "condor@password", "FS", ""),
         ("password", "condor_pool@users.org", "PASSWORD", ""),
+        ("password", "condor_pool@users.org", "FS", "by FS, not by PASSWORD"),
+        ("password", "condor@password", "", "without authentication"),
         ("password", "condor_pool@other.org", "PASSWORD", "not as condor@password or"),
     ],
 )

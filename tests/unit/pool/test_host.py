@@ -68,3 +68,47 @@ def test_what_is_not_defined_is_empty_and_a_fault_an_error(
         here.value("Y")
     assert here.path == Path("/etc/condor/config.d/80-annexkit-pool.config")
     assert here.path == Path("/opt/etc/config.d/80-annexkit-pool.config")
+
+
+def test_files_come_in_the_order_in_which_htcondor_reads_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in (
+        "b/99_x_y.config",
+        "b/99_x.config",
+        "b/B",
+        "b/a",
+        "a/z",
+        "a/z.rpmsave",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    (tmp_path / "b" / "folder").mkdir()
+    folders = f"{tmp_path}/a, {tmp_path}/none {tmp_path}/b"
+    answers(monkeypatch, (0, r"^((\..*)|(.*\.rpmsave))$", ""), (0, folders, ""))
+    found = [str(path.relative_to(tmp_path)) for path in Host("25.14.1").files()]
+    assert found == ["a/z", "b/99_x.config", "b/99_x_y.config", "b/B", "b/a"]
+
+
+def test_an_expression_that_python_does_not_know_excludes_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_text("")
+    answers(monkeypatch, (0, "^(?|x", ""), (0, str(tmp_path), ""))
+    assert list(Host("25.14.1").files()) == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize(
+    ("said", "methods"),
+    [
+        ("FS,IDTOKENS,KERBEROS,SCITOKENS,SSL", ("FS", "IDTOKENS", "PASSWORD")),
+        ("", ("FS", "IDTOKENS", "PASSWORD")),
+        ("fs, ssl", ("FS", "SSL")),
+    ],
+)
+def test_methods_that_a_pool_chose_stay_its_own(
+    monkeypatch: pytest.MonkeyPatch, said: str, methods: tuple[str, ...]
+) -> None:
+    answers(monkeypatch, (0, said, ""))
+    assert Host("25.14.1").methods == methods
