@@ -21,13 +21,15 @@ main() {
   install_packages "${packages[@]}"
 }
 
-# Only the timers: an upgrade that runs already is waited for at dpkg's lock,
-# ending it could leave packages half configured.
+# Only the timers that this step turns off: an upgrade that runs already is waited for at
+# the package manager's lock, ending it could leave packages half configured.
 stop_package_timers() {
-  local unit
-  for unit in apt-daily.timer apt-daily-upgrade.timer; do
-    systemctl stop "${unit}" 2> /dev/null || true
-  done
+  local unit step only
+  while IFS=$'\t' read -r unit _ step only; do
+    if [[ "${step}" == 10 && "${unit}" == *.timer ]] && applies "${only}"; then
+      systemctl stop "${unit}" 2> /dev/null || true
+    fi
+  done < <(rows units.tsv)
 }
 
 main "$@"

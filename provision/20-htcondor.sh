@@ -4,13 +4,12 @@ set -o errexit -o nounset -o pipefail
 # shellcheck source=provision/lib.sh
 . "${ANNEXKIT_PROVISION:?set by the Packer template}/lib.sh"
 
+# install_htcondor SOURCE: each family has a function for each of its sources.
 install_htcondor() {
-  case "$1" in
-    distro) install_htcondor_distro ;;
-    distro-unstable) install_htcondor_distro_unstable ;;
-    upstream) install_htcondor_upstream ;;
-    *) die "HTCondor source '$1' is not distro, distro-unstable or upstream" ;;
-  esac
+  local install="install_htcondor_${1//-/_}"
+  declare -F "${install}" > /dev/null ||
+    die "HTCondor source '$1' is none that family '${FAMILY}' has"
+  "${install}"
 }
 
 # check_series WANTED: 23.9 accepts 23.9.6 and refuses 23.90.1.

@@ -45,7 +45,7 @@ check_units() {
   while IFS=$'\t' read -r unit wanted step only; do
     applies "${only}" || continue
     is=$(unit_state "${unit}")
-    [[ "${is}" == "${wanted}" ]] ||
+    in_state "${is}" "${wanted}" ||
       report "unit ${unit}: ${is:-unknown}, wanted ${wanted} (step ${step})"
   done < <(rows units.tsv)
 }
@@ -61,9 +61,11 @@ check_passwords() {
 
 # EC2 shows the host keys only when the kernel talks to the serial console.
 check_console() {
-  local grub="${ANNEXKIT_ROOT}/boot/grub/grub.cfg"
-  [[ ! -e "${grub}" ]] || grep -q 'console=ttyS0' "${grub}" ||
-    report "console: ${grub#"${ANNEXKIT_ROOT}"} has no console=ttyS0 (no host keys in the console output)"
+  local path
+  while IFS= read -r path; do
+    grep -qs 'console=ttyS0' "${path}" ||
+      report "console: ${path#"${ANNEXKIT_ROOT}"} has no console=ttyS0 (no host keys in the console output)"
+  done < <(boot_configurations)
 }
 
 check_htcondor() {

@@ -55,13 +55,14 @@ write_file() {
 }
 
 # applies ONLY: does a row of a table concern this image? ONLY is "-" (always),
-# "family=NAME" or "contract=NAME".
+# "family=NAME", "contract=NAME" or "package=NAME" (one that the recipe names).
 applies() {
   case "$1" in
     -) return 0 ;;
     family=*) [[ "${1#*=}" == "${FAMILY}" ]] ;;
     contract=*) [[ " ${ANNEXKIT_CONTRACTS:-} " == *" ${1#*=} "* ]] ;;
-    *) die "a table says '$1' where '-', family=NAME or contract=NAME belongs" ;;
+    package=*) [[ " ${ANNEXKIT_PACKAGES:-} " == *" ${1#*=} "* ]] ;;
+    *) die "a table says '$1' where '-', family=, contract= or package=NAME belongs" ;;
   esac
 }
 
@@ -77,13 +78,14 @@ install_files() {
 # set_units STEP: enable or disable the units that units.tsv gives to that step;
 # all at once, because systemd reads every unit again after each command.
 set_units() {
-  local wanted=$1 unit state step only enabled=() disabled=()
+  local wanted=$1 unit state step only is enabled=() disabled=()
   while IFS=$'\t' read -r unit state step only; do
     if [[ "${step}" != "${wanted}" ]] || ! applies "${only}"; then continue; fi
-    [[ "$(unit_state "${unit}")" != "${state}" ]] || continue
+    is=$(unit_state "${unit}")
+    ! in_state "${is}" "${state}" || continue
     case "${state}" in
       enabled) enabled+=("${unit}") ;;
-      disabled) disabled+=("${unit}") ;;
+      disabled | off) disabled+=("${unit}") ;;
       static) ;;
       *) die "units.tsv: '${state}' is no state of ${unit}" ;;
     esac
@@ -94,6 +96,12 @@ set_units() {
 
 unit_state() {
   unit_control is-enabled "$1" 2> /dev/null || true
+}
+
+# in_state IS WANTED: "off" is any state in which nothing starts the unit, also that
+# it is not there; the other states are systemd's own words.
+in_state() {
+  if [[ "$2" == off ]]; then [[ "$1" != enabled* ]]; else [[ "$1" == "$2" ]]; fi
 }
 
 unit_control() {
@@ -110,12 +118,53 @@ htcondor_version() {
   condor_version | sed -n 's/^\$CondorVersion: \([0-9.]*\) .*/\1/p'
 }
 
+# fetch_key NAME URL SHA256 FINGERPRINT: print the path of the signing key of NAME, once
+# it is the one that the recipe wants: by the file's own hash, or, where SHA256 is
+# empty, by the fingerprint of the only key in it. Callers end it with "|| exit": a
+# function that is itself within $(...) does not stop at a failure (bash(1), errexit).
+fetch_key() {
+  local name=$1 url=$2 sha256=$3 fingerprint=$4 fetched is
+  fetched=$(mktemp)
+  curl --fail --silent --show-error --location --retry 3 --max-time 60 \
+    --output "${fetched}" "${url}" || die "cannot fetch the key of ${name} from ${url}"
+  if [[ -n "${sha256}" ]]; then
+    is=$(sha256sum "${fetched}" | cut -d' ' -f1)
+    [[ "${is}" == "${sha256}" ]] ||
+      refuse_key "${fetched}" "the key of ${name} has SHA-256 ${is}, wanted ${sha256}"
+  else
+    is=$(key_fingerprints "${fetched}")
+    [[ -n "${fingerprint}" && "${is}" == "${fingerprint}" ]] ||
+      refuse_key "${fetched}" "the key of ${name} has fingerprint ${is:-none}, wanted ${fingerprint:-one}"
+  fi
+  printf '%s\n' "${fetched}"
+}
+
+refuse_key() {
+  rm -f "$1"
+  die "$2"
+}
+
+# key_fingerprints FILE: of each key in it, in one line; a second key in the file
+# would be trusted like the first.
+key_fingerprints() {
+  local home
+  command -v gpg > /dev/null || install_gpg > /dev/null
+  home=$(mktemp -d)
+  gpg --homedir "${home}" --batch --quiet --show-keys --with-colons "$1" 2> /dev/null |
+    awk -F: '$1 == "pub" { key = 1 } $1 == "fpr" && key { print $10; key = 0 }' |
+    paste --serial --delimiters=' '
+  rm -rf "${home}"
+}
+
 # load_family: source the functions for this distribution's package manager.
 load_family() {
   local ID='' ID_LIKE='' name
   # shellcheck source=/dev/null
   . "${ANNEXKIT_ROOT}/etc/os-release"
   for name in ${ID} ${ID_LIKE}; do
+    case "${name}" in
+      rhel | fedora) name=el ;; # what AlmaLinux and Amazon Linux say they are like
+    esac
     if [[ -e "${ANNEXKIT_PROVISION}/family/${name}.sh" ]]; then
       FAMILY="${name}"
       # shellcheck source=provision/family/debian.sh

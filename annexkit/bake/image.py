@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -113,7 +113,10 @@ def _finding(
 def _fields(place: hcl.Place) -> list[str]:
     model: Any = Image
     for part in place:
-        model = model.model_fields[str(part)].annotation
+        if hasattr(model, "model_fields"):
+            model = model.model_fields[str(part)].annotation
+        else:  # a mapping: its keys are the recipe's own
+            model = get_args(model)[1]
     return sorted(name for name in model.model_fields if (*place, name) != ("name",))
 
 

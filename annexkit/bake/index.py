@@ -9,14 +9,25 @@ from pathlib import Path
 
 from debian_inspector.version import Version
 
+from annexkit.bake import repomd
 from annexkit.bake.fetch import Cache, FetchError
-from annexkit.bake.recipe import HTCondor
+from annexkit.bake.recipe import HTCondor, Image
 from annexkit.bake.repository import Repository, ask
-from annexkit.bake.sources import KINDS, Mirror, codename, mirrors, read_sources
+from annexkit.bake.sources import (
+    KINDS,
+    Mirror,
+    codename,
+    distribution,
+    mirrors,
+    read_sources,
+)
 from annexkit.errors import Finding, Level, UsageError
 
 PACKAGE = "condor"
 DEBIAN_ARCH = {"x86_64": "amd64", "arm64": "arm64"}
+RPM_ARCH = {"x86_64": "x86_64", "arm64": "aarch64"}
+# What a distribution calls itself, and the part of it that has HTCondor.
+DISTRIBUTIONS = {"debian": ("Debian", "main"), "ubuntu": ("Ubuntu", "universe")}
 ROLLING = ("sid", "unstable", "experimental")  # these have no -updates or -security
 
 
@@ -38,7 +49,7 @@ class Unchecked:
 
 
 def offered(
-    condor: HTCondor, arch: str, *, cache_dir: Path, apt_dir: Path = Path("/etc/apt")
+    image: Image, arch: str, *, cache_dir: Path, apt_dir: Path = Path("/etc/apt")
 ) -> Checked | Unchecked:
     """Return the newest HTCondor that the recipe's repository offers.
 
@@ -50,6 +61,32 @@ def offered(
     :raises UsageError: the repository was read and has no such package.
     """
     cache = Cache(cache_dir / "index")
+    if image.family == "el":
+        return _offered_by_rpm(image, arch, cache)
+    return _offered_by_apt(image.htcondor, arch, cache, apt_dir)
+
+
+def _offered_by_rpm(image: Image, arch: str, cache: Cache) -> Checked | Unchecked:
+    condor = image.htcondor
+    url = condor.url or image.repositories[condor.suite].url
+    root = url.replace("$basearch", RPM_ARCH[arch])
+    mend = "correct htcondor in the recipe, or bake for another architecture"
+    try:
+        answer = repomd.ask(root, PACKAGE, RPM_ARCH[arch], cache)
+    except FetchError as error:
+        if error.missing:
+            what = f"there is no repository '{condor.suite}' for {arch}"
+            raise UsageError(what, where=root, mend=mend) from None
+        return Unchecked(error.what)
+    if not answer.version:
+        what = f"repository '{condor.suite}' has no package '{PACKAGE}' for {arch}"
+        raise UsageError(what, where=root, mend=mend)
+    return Checked(answer.version, condor.suite, root, answer.index_sha256)
+
+
+def _offered_by_apt(
+    condor: HTCondor, arch: str, cache: Cache, apt_dir: Path
+) -> Checked | Unchecked:
     groups = _repositories(condor, DEBIAN_ARCH[arch], apt_dir)
     if not groups:
         reason = f"no apt source in {apt_dir} names this machine's distribution"
@@ -61,6 +98,9 @@ def offered(
         return Unchecked(error.what)
     if answers[0] is None:
         return Unchecked(f"none of the repositories asked has suite '{condor.suite}'")
+    if distribution() == "ubuntu" and not answers[0].index_sha256:
+        # Ubuntu keeps its other architectures on servers of their own.
+        return Unchecked(f"the mirrors of this machine hold nothing for {arch}")
     found = [offer for offer in answers if offer and offer.version]
     if not found:
         raise UsageError(
@@ -101,7 +141,8 @@ def _repositories(condor: HTCondor, arch: str, apt_dir: Path) -> list[list[Repos
 
 def _of(mirror: Mirror, suite: str, arch: str) -> Repository:
     # Other vendors name Debian's releases too: only what says "Debian" is Debian.
-    return Repository(mirror.uri, suite + mirror.kind, "main", arch, origin="Debian")
+    origin, component = DISTRIBUTIONS.get(distribution(), DISTRIBUTIONS["debian"])
+    return Repository(mirror.uri, suite + mirror.kind, component, arch, origin=origin)
 
 
 def _ask_group(group: list[Repository], cache: Cache) -> Checked | None:

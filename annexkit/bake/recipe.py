@@ -2,113 +2,98 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from annexkit.bake import hcl
+from annexkit.bake.fields import (
+    Fingerprint,
+    Package,
+    Part,
+    RepositoryName,
+    Sha256,
+    Suite,
+    TagKey,
+    TagValue,
+    Text,
+    Url,
+    Variable,
+    Word,
+    matching,
+)
 from annexkit.errors import UsageError
 
 SUFFIX = ".pkrvars.hcl"
+FIRST_STEP = "10-system"
+HTCONDOR_STEP = "20-htcondor"
 LAST_STEPS = ("80-record", "90-hygiene", "95-validate")
+# Who adds a recipe's repositories, and who installs from them and drops them again.
+REPOSITORY_STEPS = ("15-repositories", "25-packages")
 OUR_TAGS = 5  # Name, annexkit:owner, :build, :image, :expires
-TAG_VALUE_MAX = 256
 TAGS_MAX = 50  # Amazon EC2 User Guide, "Tag your Amazon EC2 resources"
 
 Arch = Literal["x86_64", "arm64"]
+Family = Literal["debian", "el"]
 Contract = Literal["annexkit", "annex-ec2", "seed-cfn"]
 Problem = tuple[hcl.Place, str]
-
-
-def _matching(pattern: str, says: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"'{value}' is not {says}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _carried(value: str) -> str:
-    reason = hcl.unwritable(value)
-    if reason:
-        raise ValueError(reason)
-    return value
-
-
-def untaggable(text: str) -> str:
-    """Say why EC2 cannot keep *text* as a tag's value; ``""`` when it can.
-
-    Its answers are XML 1.0, which cannot write control characters (XML 1.0, section
-    2.2), so Packer would fail to read them. Length: Amazon EC2 User Guide, "Tag
-    restrictions".
-    """
-    if len(text) > TAG_VALUE_MAX:
-        return f"has {len(text)} characters; a tag's value takes {TAG_VALUE_MAX}"
-    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", text):
-        return "has a control character, which EC2 cannot hand back"
-    return ""
-
-
-def _taggable(value: str) -> str:
-    reason = untaggable(value)
-    if reason:
-        raise ValueError(reason)
-    return value
-
-
-Text = Annotated[str, AfterValidator(_carried)]
-TagKey = Annotated[Text, Field(min_length=1, max_length=128), AfterValidator(_taggable)]
-TagValue = Annotated[Text, AfterValidator(_taggable)]
-Word = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._/-]*", "one plain word")]
-Suite = Annotated[str, _matching(r"[a-z0-9][a-z0-9.-]*", "the name of a suite")]
-Url = Annotated[Text, _matching(r"https?://[^\s'\"]+", "an http(s) address")]
-Variable = Annotated[str, _matching(r"[A-Z_][A-Z0-9_]*", "a name such as SITE_NAME")]
-
-
-class Part(BaseModel):
-    """A part of a recipe: no unknown keys, no conversions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Base(Part):
     """Which AMI the builder starts from."""
 
-    owner: Annotated[str, _matching(r"\d{12}|amazon|self", "a 12-digit account")]
+    owner: Annotated[str, matching(r"\d{12}|amazon|self", "a 12-digit account")]
     name: Mapping[Arch, Text]
+
+
+class Repository(Part):
+    """A package repository of the bake, for the family ``el``; gone from the image.
+
+    ``url``: the folder that holds ``repodata``. Its key is known by the fingerprint of
+    the one key in the file, or by the file's own hash. ``priority``: dnf takes a
+    package from the lowest number that has it (dnf.conf(5)); a base AMI's own have 99.
+    """
+
+    url: Url
+    key_url: Url
+    key_sha256: Sha256 | None = None
+    key_fingerprint: Fingerprint | None = None
+    priority: Annotated[int, Field(ge=91, le=99)] = 99
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> Self:
+        if bool(self.key_sha256) == bool(self.key_fingerprint):
+            raise ValueError("needs key_sha256 or key_fingerprint, one of them")
+        return self
 
 
 class HTCondor(Part):
     """Where HTCondor comes from, and which series it must be."""
 
-    source: Literal["distro", "distro-unstable", "upstream"]
+    source: Literal["distro", "distro-unstable", "upstream", "repository"]
     suite: Suite
-    series: Annotated[str, _matching(r"(\d+(\.\d+){0,2})?", "such as 23.9")] = ""
+    series: Annotated[str, matching(r"(\d+(\.\d+){0,2})?", "such as 23.9")] = ""
     url: Url | None = None
     component: Word | None = None
     key_url: Url | None = None
-    key_sha256: Annotated[str, _matching(r"[0-9a-f]{64}", "64 hex digits")] | None = (
-        None
-    )
+    key_sha256: Sha256 | None = None
+    key_fingerprint: Fingerprint | None = None
 
     @model_validator(mode="after")
     def _upstream_fields(self) -> Self:
-        fields = ("url", "component", "key_url", "key_sha256")
+        needed = ("url", "key_url")
+        fields = (*needed, "component", "key_sha256", "key_fingerprint")
         given = [name for name in fields if getattr(self, name) is not None]
-        missing = [name for name in fields if name not in given]
+        missing = [name for name in needed if name not in given]
+        if not {"key_sha256", "key_fingerprint"} & set(given):
+            missing.append("key_sha256 or key_fingerprint")
         if self.source == "upstream" and missing:
             raise ValueError(f"source 'upstream' also needs {', '.join(missing)}")
         if self.source != "upstream" and given:
             raise ValueError(f"only source 'upstream' has {', '.join(given)}")
+        if {"key_sha256", "key_fingerprint"} <= set(given):
+            raise ValueError("key_sha256 and key_fingerprint: one of them is enough")
         return self
 
 
@@ -132,15 +117,19 @@ class RootVolume(Part):
 class Image(Part):
     """A recipe: everything that makes one image what it is."""
 
-    name: Annotated[str, _matching(r"[a-z][a-z0-9-]{0,30}", "an image name")]
+    name: Annotated[str, matching(r"[a-z][a-z0-9-]{0,30}", "an image name")]
     description: Annotated[Text, Field(min_length=1, max_length=255)]
     base: Base
-    ssh_user: Annotated[str, _matching(r"[a-z_][a-z0-9_-]{0,31}", "a user name")]
+    ssh_user: Annotated[str, matching(r"[a-z_][a-z0-9_-]{0,31}", "a user name")]
     instance_type: Mapping[Arch, Word]
     htcondor: HTCondor
-    steps: tuple[Annotated[str, _matching(r"\d\d-[a-z0-9-]+", "a step")], ...]
+    steps: tuple[Annotated[str, matching(r"\d\d-[a-z0-9-]+", "a step")], ...]
     root_volume: RootVolume
     contracts: tuple[Contract, ...]
+    family: Family = "debian"
+    repositories: Mapping[RepositoryName, Repository] = {}
+    enable_repositories: tuple[Word, ...] = ()
+    packages: tuple[Package, ...] = ()
     tags: Mapping[TagKey, TagValue] = {}
     environment: Mapping[Variable, Text] = {}
 
@@ -187,13 +176,73 @@ def _closing_steps(image: Image) -> list[Problem]:
 
 
 def _no_repeats(image: Image) -> list[Problem]:
-    lists = {"steps": image.steps, "contracts": image.contracts}
+    names = ("steps", "contracts", "packages", "enable_repositories")
+    lists = {name: getattr(image, name) for name in names}
     return [
         ((name, at), f"'{item}' stands in {name} twice")
         for name, items in lists.items()
         for at, item in enumerate(items)
         if item in items[:at]
     ]
+
+
+def _family(image: Image) -> list[Problem]:
+    """What a family's package manager cannot do."""
+    source, component = image.htcondor.source, image.htcondor.component
+    wrong: list[Problem] = []
+    if image.family == "el":
+        if source.startswith("distro"):
+            what = f"family 'el' has no HTCondor of its own for source '{source}'"
+            wrong.append((("htcondor", "source"), what))
+        if component is not None:
+            what = "component belongs to a Debian repository, not to family 'el'"
+            wrong.append((("htcondor", "component"), what))
+        return wrong
+    wrong += [
+        ((name,), f"{name} are for family 'el' only")
+        for name in ("repositories", "enable_repositories")
+        if getattr(image, name)
+    ]
+    if source == "repository":
+        what = "source 'repository' is for family 'el' only"
+        wrong.append((("htcondor", "source"), what))
+    if source == "upstream" and component is None:
+        what = "source 'upstream' of a Debian repository also needs component"
+        wrong.append((("htcondor",), what))
+    return wrong
+
+
+def _chosen_repository(image: Image) -> list[Problem]:
+    """The repository that HTCondor is to come from must be the one dnf chooses."""
+    suite = image.htcondor.suite
+    if image.htcondor.source != "repository" or image.family != "el":
+        return []
+    if suite not in image.repositories:
+        known = ", ".join(image.repositories) or "none"
+        what = f"suite must name one of the recipe's repositories ({known})"
+        return [(("htcondor", "suite"), what)]
+    own = image.repositories[suite].priority
+    return [
+        (
+            ("repositories", name, "priority"),
+            f"repository '{name}' has priority {other.priority}: HTCondor comes from "
+            f"'{suite}' only if that has a lower one than {own}",
+        )
+        for name, other in image.repositories.items()
+        if name != suite and other.priority <= own
+    ]
+
+
+def _package_steps(image: Image) -> list[Problem]:
+    """Repositories and packages need the steps that know of them, in their order."""
+    first, last = REPOSITORY_STEPS
+    needed = [first, last] if image.repositories else [last] if image.packages else []
+    order = [FIRST_STEP, *needed[:-1], HTCONDOR_STEP, *needed[-1:]]
+    there = [step for step in image.steps if step in order]
+    if not needed or there == order:
+        return []
+    what = f"repositories and packages need the steps {', '.join(order)} in this order"
+    return [(("steps",), what)]
 
 
 def _own_tags(image: Image) -> list[Problem]:
@@ -221,6 +270,9 @@ RULES: tuple[Callable[[Image], list[Problem]], ...] = (
     _same_architectures,
     _closing_steps,
     _no_repeats,
+    _family,
+    _chosen_repository,
+    _package_steps,
     _own_tags,
     _own_environment,
 )

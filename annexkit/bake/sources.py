@@ -70,8 +70,17 @@ def mirrors(sources: list[Source], codename: str) -> list[Mirror]:
 
 def codename() -> str:
     """Return this machine's release by name (os-release(5)), or ``""``."""
+    return _os_release("VERSION_CODENAME")
+
+
+def distribution() -> str:
+    """Return this machine's distribution (``debian``; os-release(5)), or ``""``."""
+    return _os_release("ID")
+
+
+def _os_release(field: str) -> str:
     try:
-        return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+        return platform.freedesktop_os_release().get(field, "")
     except OSError:
         return ""
 

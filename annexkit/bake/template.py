@@ -244,13 +244,35 @@ def _environment(image: Image) -> list[str]:
         "ANNEXKIT_HTCONDOR_SOURCE": condor.source,
         "ANNEXKIT_HTCONDOR_VERSION": condor.series,
     }
-    if condor.source == "upstream":
-        ours |= {
-            "ANNEXKIT_HTCONDOR_URL": condor.url or "",
-            "ANNEXKIT_HTCONDOR_SUITE": condor.suite,
-            "ANNEXKIT_HTCONDOR_COMPONENT": condor.component or "",
-            "ANNEXKIT_HTCONDOR_KEY_URL": condor.key_url or "",
-            "ANNEXKIT_HTCONDOR_KEY_SHA256": condor.key_sha256 or "",
-        }
+    ours |= _upstream(image) | _packages(image)
     both = [*ours.items(), *sorted(image.environment.items())]
     return [joined(f"{key}=", value) for key, value in both]
+
+
+def _upstream(image: Image) -> dict[str, str]:
+    condor = image.htcondor
+    if condor.source not in ("upstream", "repository"):
+        return {}
+    told = {
+        "URL": condor.url,
+        "SUITE": condor.suite,
+        "COMPONENT": condor.component,
+        "KEY_URL": condor.key_url,
+        "KEY_SHA256": condor.key_sha256,
+        "KEY_FINGERPRINT": condor.key_fingerprint,
+    }
+    return {f"ANNEXKIT_HTCONDOR_{name}": text for name, text in told.items() if text}
+
+
+def _packages(image: Image) -> dict[str, str]:
+    """The recipe's packages and repositories; nothing of what it does not have."""
+    lists = {
+        "ANNEXKIT_PACKAGES": image.packages,
+        "ANNEXKIT_REPOSITORIES": tuple(image.repositories),
+        "ANNEXKIT_ENABLE_REPOSITORIES": image.enable_repositories,
+    }
+    told = {name: " ".join(items) for name, items in lists.items() if items}
+    for name, repository in image.repositories.items():
+        for field, value in repository.model_dump(exclude_none=True).items():
+            told[f"ANNEXKIT_REPOSITORY_{name.upper()}_{field.upper()}"] = str(value)
+    return told

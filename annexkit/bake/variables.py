@@ -14,8 +14,8 @@ import hcl2
 
 from annexkit.bake import hcl
 from annexkit.bake.dialect import Dialect
+from annexkit.bake.fields import untaggable
 from annexkit.bake.hcl import Expression, quoted
-from annexkit.bake.recipe import untaggable
 from annexkit.errors import UsageError
 
 USER_DATA_MAX = 16_384  # bytes; Amazon EC2 User Guide, "instance user data"

@@ -115,7 +115,7 @@ def make_plan(site: Site, image: Image, arch: str, region: str) -> BakePlan:
     with site.laps.lap("base lookup"):
         base = resolve_base(site.cloud, image, arch, region)
     with site.laps.lap("package index"):
-        htcondor = offered(image.htcondor, arch, cache_dir=site.cache)
+        htcondor = offered(image, arch, cache_dir=site.cache)
     with site.laps.lap("rendering"):
         plugin = site.settings.packer.amazon_plugin
         rendered = render(image, arch, base, dialect, amazon_plugin=plugin)

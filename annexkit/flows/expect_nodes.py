@@ -70,5 +70,10 @@ def _of_build(build: Build | None) -> dict[str, object]:
 
 
 def _of_image(image: Image | None) -> dict[str, object]:
-    user = image.ssh_user if image else JOB_USER
-    return {"family": "debian", "job_user": user}
+    if image is None:
+        return {"family": "debian", "job_user": JOB_USER}
+    return {
+        "family": image.family,
+        "packages": image.packages,
+        "job_user": image.ssh_user,
+    }

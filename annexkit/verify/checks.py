@@ -57,6 +57,7 @@ class Expected(BaseModel):
     """What a node should be.
 
     :param files: content of ``provision/files.tsv``.
+    :param packages: those that the recipe names, for the tables' rows ``package=``.
     :param units: content of ``provision/units.tsv``.
     :param hygiene: content of ``provision/hygiene.tsv``.
     :param now: our own time, in epoch seconds.
@@ -76,6 +77,7 @@ class Expected(BaseModel):
     contract: str
     contracts: tuple[str, ...]
     family: str
+    packages: tuple[str, ...] = ()
     htcondor: str
     files: str
     units: str

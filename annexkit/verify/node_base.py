@@ -80,8 +80,8 @@ class Node:
     def applies(self, only: str) -> bool:
         """Say whether a row of files.tsv or units.tsv is meant for this image."""
         kind, _, name = only.partition("=")
-        if kind == "contract":
-            return name in self.want["contracts"]
+        if kind in ("contract", "package"):
+            return name in self.want.get(f"{kind}s", ())
         return kind != "family" or name == self.want["family"]
 
     def wait(self, condition: Callable[[], Optional[T]], what: str) -> T:  # noqa: UP045

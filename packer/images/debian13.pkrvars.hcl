@@ -19,6 +19,9 @@ base = {
   }
 }
 
+# Whose package manager the base AMI has: debian (apt) or el (dnf); debian if left out.
+family = "debian"
+
 # The login user of the base AMI; it may use sudo without a password.
 ssh_user = "admin"
 
@@ -33,14 +36,30 @@ instance_type = {
 #   source = "distro-unstable"  the package of suite = "sid", with only those of its
 #                               dependencies that the release has too old; mirror from
 #                               the builder's own sources
-#   source = "upstream"         HTCondor's own repository: then also url, component,
-#                               key_url (its signing key) and key_sha256 (of that file)
+#   source = "upstream"         HTCondor's own repository: then also url, component
+#                               (for apt only), key_url (its signing key) and either
+#                               key_fingerprint (of the one key in that file; its
+#                               owner publishes it) or key_sha256 (of the file)
+#   source = "repository"       the one of repositories that suite names
 # series: the version must begin with it, or the bake stops; leave it out to take any.
 htcondor = {
   source = "distro"
   suite  = "trixie"
   series = "23.9"
 }
+
+# Further package repositories, for family "el" (alma9-osg has some): name -> url (the
+# folder of repodata; $basearch is x86_64 or aarch64), key_url with key_fingerprint or
+# key_sha256 as above, priority (91-99; dnf takes a package from the lowest that has it,
+# the base AMI's own have 99, source "upstream" has 90). They serve the bake alone.
+repositories = {}
+
+# Repositories that the base AMI knows but leaves off, and the bake needs (family "el").
+enable_repositories = []
+
+# Further packages. Of some the tables of provision/ know units and files: fetch-crl,
+# osg-oasis. Packages need step 25-packages, repositories 15-repositories, too.
+packages = []
 
 # The steps of provision/, without .sh, in the order they run. The last three are
 # fixed: write down what is installed, remove what no image may carry, check it.

@@ -9,9 +9,15 @@ UPSTREAM_SOURCES=/etc/apt/sources.list.d/annexkit-htcondor.sources
 UPSTREAM_PIN=/etc/apt/preferences.d/annexkit-htcondor
 UPSTREAM_KEY=/etc/apt/keyrings/annexkit-htcondor
 
-# What the files of ours call; named so that a lean base AMI serves, too.
+# What the files of ours call; named so that a lean base AMI serves, too. Ubuntu has no
+# package awscli since 24.04.
 base_packages() {
-  printf '%s\n' awscli ca-certificates cloud-init curl nftables openssh-server python3 sudo
+  printf '%s\n' ca-certificates cloud-init curl nftables openssh-server python3 sudo
+  [[ -z "$(apt-cache madison awscli)" ]] || printf 'awscli\n'
+}
+
+install_gpg() {
+  install_packages gpg
 }
 
 # Unsafe I/O leaves out dpkg's fsync of every file: a builder that loses power
@@ -121,7 +127,9 @@ add_unstable_source() {
 
 install_htcondor_upstream() {
   require_variables ANNEXKIT_HTCONDOR_URL ANNEXKIT_HTCONDOR_SUITE \
-    ANNEXKIT_HTCONDOR_COMPONENT ANNEXKIT_HTCONDOR_KEY_URL ANNEXKIT_HTCONDOR_KEY_SHA256
+    ANNEXKIT_HTCONDOR_COMPONENT ANNEXKIT_HTCONDOR_KEY_URL
+  [[ -n "${ANNEXKIT_HTCONDOR_KEY_SHA256:-}${ANNEXKIT_HTCONDOR_KEY_FINGERPRINT:-}" ]] ||
+    die "the recipe names no key_sha256 and no key_fingerprint for HTCondor's key"
   add_upstream_source
   update_one "${UPSTREAM_SOURCES}"
   install_packages condor
@@ -145,20 +153,13 @@ Signed-By: ${key}
 SOURCES
 }
 
-# fetch_upstream_key: the key's path, once its checksum is the wanted one. apt
-# tells an armoured key from a binary one by the file's name.
+# fetch_upstream_key: the key's path. apt tells an armoured key from a binary one by the
+# file's name.
 fetch_upstream_key() {
-  local fetched sum path="${UPSTREAM_KEY}.gpg"
-  fetched=$(mktemp)
-  curl --fail --silent --show-error --location --retry 3 --max-time 60 \
-    --output "${fetched}" "${ANNEXKIT_HTCONDOR_KEY_URL}" ||
-    die "cannot fetch HTCondor's key from ${ANNEXKIT_HTCONDOR_KEY_URL}"
-  sum=$(sha256sum "${fetched}" | cut -d' ' -f1)
-  if [[ "${sum}" != "${ANNEXKIT_HTCONDOR_KEY_SHA256}" ]]; then
-    rm -f "${fetched}"
-    die "HTCondor's key has SHA-256 ${sum}, wanted ${ANNEXKIT_HTCONDOR_KEY_SHA256}"
-  fi
-  grep -q 'BEGIN PGP' "${fetched}" && path="${UPSTREAM_KEY}.asc"
+  local fetched path="${UPSTREAM_KEY}.gpg"
+  fetched=$(fetch_key HTCondor "${ANNEXKIT_HTCONDOR_KEY_URL}" \
+    "${ANNEXKIT_HTCONDOR_KEY_SHA256:-}" "${ANNEXKIT_HTCONDOR_KEY_FINGERPRINT:-}") || exit
+  ! grep -q 'BEGIN PGP' "${fetched}" || path="${UPSTREAM_KEY}.asc"
   write_file "${path}" 0644 < "${fetched}"
   rm -f "${fetched}"
   printf '%s\n' "${ANNEXKIT_ROOT}${path}"
@@ -173,4 +174,19 @@ drop_htcondor_sources() {
     "${UPSTREAM_PIN}" "${UPSTREAM_KEY}.asc" "${UPSTREAM_KEY}.gpg"; do
     rm -f "${ANNEXKIT_ROOT}${path}"
   done
+}
+
+# Repositories of a recipe are for the families that have priorities of repositories.
+add_repositories() {
+  [[ -z "${ANNEXKIT_REPOSITORIES:-}" ]] || die "repositories are for family el only"
+}
+
+drop_repositories() {
+  :
+}
+
+# boot_configurations: the files that name the kernel's console.
+boot_configurations() {
+  local path="${ANNEXKIT_ROOT}/boot/grub/grub.cfg"
+  [[ ! -e "${path}" ]] || printf '%s\n' "${path}"
 }

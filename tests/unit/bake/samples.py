@@ -13,10 +13,14 @@ from annexkit.bake.variables import RunVariables
 
 ROOT = Path(__file__).resolve().parents[3]
 IMAGES = ROOT / "packer" / "images"
-RECIPES = ("debian13", "debian13-c25")
+RECIPES = (
+    *("al2023", "alma9", "alma9-osg"),
+    *("debian13", "debian13-c25", "ubuntu2404"),
+)
 STEPS = (
-    *("10-system", "20-htcondor", "30-cloud-init", "40-contracts", "50-imds"),
-    *("60-advertise", "80-record", "90-hygiene", "95-validate"),
+    *("10-system", "15-repositories", "20-htcondor", "25-packages", "30-cloud-init"),
+    *("40-contracts", "50-imds", "60-advertise"),
+    *("80-record", "90-hygiene", "95-validate"),
 )
 PLUGIN = "1.8.0"
 BASE = BaseAmi(

@@ -5,41 +5,18 @@ from pathlib import Path
 import pytest
 
 from annexkit.bake.image import list_images, load_image
-from annexkit.errors import FindingsError, UsageError
-from tests.unit.bake.samples import IMAGES, RECIPES, ROOT, STEPS
+from annexkit.errors import UsageError
+from tests.unit.bake.projects import findings, project
+from tests.unit.bake.samples import IMAGES, RECIPES, ROOT
 
+__all__ = ["project"]
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project with the recipe debian13 and all its steps."""
-    images = tmp_path / "packer" / "images"
-    images.mkdir(parents=True)
-    name = "debian13.pkrvars.hcl"
-    (images / name).write_text((IMAGES / name).read_text())
-    (tmp_path / "provision").mkdir()
-    for step in STEPS:
-        (tmp_path / "provision" / f"{step}.sh").touch()
-    return tmp_path
-
-
-def findings(project: Path, old: str, new: str) -> list[str]:
-    """Load debian13 with one text replaced; the findings as ``line: what -- mend``."""
-    path = project / "packer" / "images" / "debian13.pkrvars.hcl"
-    text = path.read_text()
-    assert text.count(old) == 1, "the text to replace is not there once"
-    path.write_text(text.replace(old, new))
-    with pytest.raises(FindingsError) as caught:
-        load_image(path.parent, "debian13")
-    lines = path.read_text().splitlines()
-    said = []
-    for found in caught.value.findings:
-        file, _, line = found.where.rpartition(":")
-        if not line.isdigit():
-            file, line = found.where, "0"
-        assert file == str(path)
-        at = lines[int(line) - 1].strip() if line != "0" else "-"
-        said.append(f"{at}: {found.what} -- {found.mend}")
-    return said
+UPSTREAM = """\
+  source = "upstream"
+  url = "https://example.com/"
+  key_url = "https://example.com/key"
+  key_fingerprint = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+"""
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -50,7 +27,7 @@ def test_the_projects_recipes_load_with_the_projects_steps(name: str) -> None:
     assert set(image.base.name) == {"x86_64", "arm64"}
 
 
-def test_the_two_recipes_take_htcondor_from_different_suites() -> None:
+def test_the_recipes_take_htcondor_from_different_suites() -> None:
     kinds = {n: load_image(IMAGES, n).htcondor for n in RECIPES}
     assert (kinds["debian13"].source, kinds["debian13"].series) == ("distro", "23.9")
     newer = kinds["debian13-c25"]
@@ -65,7 +42,7 @@ def test_images_are_listed_by_name(project: Path) -> None:
     images = project / "packer" / "images"
     (images / "alma9.pkrvars.hcl").touch()
     (images / "README.md").touch()
-    assert list_images(images) == ["alma9", "debian13"]
+    assert list_images(images) == ["alma9", "alma9-osg", "debian13"]
 
 
 def test_a_missing_folder_of_recipes_is_an_error_of_the_user(tmp_path: Path) -> None:
@@ -79,7 +56,7 @@ def test_an_unknown_image_is_answered_with_those_there_are(
 ) -> None:
     with pytest.raises(UsageError, match="there is no image") as caught:
         load_image(project / "packer" / "images", name)
-    assert "images here: debian13" in caught.value.mend
+    assert "images here: alma9-osg, debian13" in caught.value.mend
     if name == "debian31":
         assert "did you mean 'debian13'?" in caught.value.mend
 
@@ -101,7 +78,8 @@ def test_an_unknown_image_is_answered_with_those_there_are(
             'contracts = ["annexkit"]',
             'contracts = ["annexkit"]\nzzz = 1',
             "zzz = 1: unknown key 'zzz' -- known here: base, contracts, description, "
-            "environment, htcondor, instance_type, root_volume, ssh_user, steps, tags",
+            "enable_repositories, environment, family, htcondor, instance_type, "
+            "packages, repositories, root_volume, ssh_user, steps, tags",
         ),
         (
             "  size       = 10",
@@ -157,13 +135,58 @@ def test_an_unknown_image_is_answered_with_those_there_are(
             '  source = "distro"\n',
             '  source = "distribution"\n',
             "source = \"distribution\": 'htcondor.source' should be 'distro', "
-            "'distro-unstable' or 'upstream'",
+            "'distro-unstable', 'upstream' or 'repository'",
         ),
         (
             '  source = "distro"\n',
             '  source = "upstream"\n',
-            "htcondor = {: 'htcondor' source 'upstream' also needs url, component, "
-            "key_url, key_sha256",
+            "htcondor = {: 'htcondor' source 'upstream' also needs url, key_url, "
+            "key_sha256 or key_fingerprint",
+        ),
+        (
+            '  source = "distro"\n',
+            UPSTREAM,
+            "htcondor = {: source 'upstream' of a Debian repository also needs "
+            "component",
+        ),
+        (
+            '  source = "distro"\n',
+            f'{UPSTREAM}  component = "main"\n  key_sha256 = "{"0" * 64}"\n',
+            "htcondor = {: 'htcondor' key_sha256 and key_fingerprint: one of them is",
+        ),
+        (
+            '  source = "distro"\n',
+            UPSTREAM.replace("A" * 40, "a" * 40) + '  component = "main"\n',
+            f"key_fingerprint = \"{'a' * 40}\": 'htcondor.key_fingerprint' "
+            f"'{'a' * 40}' is not 40 hex digits, capitals",
+        ),
+        (
+            '  source = "distro"\n',
+            '  source = "repository"\n',
+            "source = \"repository\": source 'repository' is for family 'el' only",
+        ),
+        (
+            'family = "debian"',
+            'family = "el"',
+            "source = \"distro\": family 'el' has no HTCondor of its own for source "
+            "'distro'",
+        ),
+        (
+            "enable_repositories = []",
+            'enable_repositories = ["crb"]',
+            "enable_repositories = [\"crb\"]: enable_repositories are for family 'el' "
+            "only",
+        ),
+        (
+            "packages = []",
+            'packages = ["strace"]',
+            "steps = [: repositories and packages need the steps 10-system, "
+            "20-htcondor, 25-packages in this order",
+        ),
+        (
+            "packages = []",
+            'packages = ["a b"]',
+            "packages = [\"a b\"]: 'packages.0' 'a b' is not a package's name",
         ),
         (
             '  suite  = "trixie"',

@@ -8,9 +8,11 @@ import pytest
 
 from annexkit.bake import index
 from annexkit.bake.index import Checked, Unchecked, offered, series_findings
-from annexkit.bake.recipe import HTCondor
+from annexkit.bake.recipe import HTCondor, Image
 from annexkit.errors import Level, UsageError
 from tests.unit.bake.repo import Repo, serve
+from tests.unit.bake.rpm_repo import RpmRepo
+from tests.unit.bake.samples import recipe
 
 UPSTREAM = {
     "component": "main",
@@ -22,6 +24,7 @@ UPSTREAM = {
 @pytest.fixture(autouse=True)
 def on_bookworm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "codename", lambda: "bookworm")
+    monkeypatch.setattr(index, "distribution", lambda: "debian")
 
 
 def condor(source: str = "distro", suite: str = "trixie", **more: Any) -> HTCondor:
@@ -44,7 +47,8 @@ class Machine:
         (self.apt / "sources.list").write_text(text)
 
     def offered(self, wanted: HTCondor, arch: str = "x86_64") -> Checked | Unchecked:
-        return offered(wanted, arch, cache_dir=self.folder / "cache", apt_dir=self.apt)
+        image = recipe(htcondor=wanted)
+        return offered(image, arch, cache_dir=self.folder / "cache", apt_dir=self.apt)
 
 
 @pytest.fixture
@@ -170,6 +174,97 @@ def test_upstreams_repository_is_the_one_of_the_recipe(machine: Machine) -> None
         asked = len(server.asked)
         assert version(machine.offered(wanted, "arm64")) == "24.0.1"
         assert server.asked[asked:] == [("/dists/trixie/InRelease", 304)]
+
+
+class TestRpm:
+    """Images of family ``el``: the address stands in the recipe."""
+
+    def alma(self, url: str, **more: Any) -> Image:
+        told = {"url": url, "key_url": "https://example.com/key", **more}
+        wanted = condor("upstream", "el9", key_fingerprint="A" * 40, **told)
+        return recipe("alma9", htcondor=wanted)
+
+    def asked(self, machine: Machine, image: Image, arch: str) -> Checked | Unchecked:
+        return offered(image, arch, cache_dir=machine.folder / "cache")
+
+    def test_the_architecture_is_a_part_of_the_address(self, machine: Machine) -> None:
+        repo = RpmRepo(machine.folder / "rpm" / "aarch64")
+        repo.publish(("0", "24.0.20", "1.el9"), arch="aarch64")
+        with serve(machine.folder / "rpm") as server:
+            image = self.alma(f"{server.uri}$basearch")
+            offer = self.asked(machine, image, "arm64")
+            assert version(offer) == "24.0.20-1.el9"
+            assert isinstance(offer, Checked)
+            assert (offer.suite, offer.uri) == ("el9", f"{server.uri}aarch64")
+            assert series_findings(condor(series="24.0"), offer) == []
+            with pytest.raises(UsageError, match="no repository 'el9' for x86_64"):
+                self.asked(machine, image, "x86_64")
+
+    def test_htcondor_comes_from_the_repository_that_the_recipe_names(
+        self, machine: Machine
+    ) -> None:
+        for name, newest in (("osg", "25.0.4"), ("epel", "99.0")):
+            repo = RpmRepo(machine.folder / name)
+            repo.publish(("0", newest, "1.el9"), arch="x86_64")
+        with serve(machine.folder) as server:
+            image = recipe("alma9-osg")
+            here = {
+                name: found.model_copy(update={"url": f"{server.uri}{name}"})
+                for name, found in image.repositories.items()
+            }
+            image = image.model_copy(update={"repositories": here})
+            assert version(self.asked(machine, image, "x86_64")) == "25.0.4-1.el9"
+
+    def test_a_repository_without_htcondor_is_an_error_of_the_recipe(
+        self, machine: Machine
+    ) -> None:
+        RpmRepo(machine.folder / "rpm").publish()
+        with (
+            serve(machine.folder / "rpm") as server,
+            pytest.raises(UsageError, match="no package 'condor' for x86_64") as caught,
+        ):
+            self.asked(machine, self.alma(server.uri), "x86_64")
+        assert caught.value.where == server.uri
+
+    def test_a_repository_that_cannot_be_read_leaves_it_unchecked(
+        self, machine: Machine
+    ) -> None:
+        with serve(machine.folder) as server:
+            server.answer = 503
+            found = self.asked(machine, self.alma(server.uri), "x86_64")
+            assert "HTTP 503" in reason(found)
+
+
+class TestUbuntu:
+    """On a machine that is Ubuntu, its mirrors are Ubuntu's."""
+
+    @pytest.fixture(autouse=True)
+    def on_ubuntu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(index, "codename", lambda: "jammy")
+        monkeypatch.setattr(index, "distribution", lambda: "ubuntu")
+
+    def test_htcondor_lies_in_universe_and_the_origin_is_ubuntu(
+        self, machine: Machine
+    ) -> None:
+        repo = machine.repo("ubuntu")
+        packed = repo.publish("noble", "23.4.0+dfsg-1ubuntu4", origin="Ubuntu")
+        suite = packed.parents[2]
+        (suite / "main").rename(suite / "universe")
+        release = suite / "InRelease"
+        release.write_text(release.read_text().replace(" main/", " universe/"))
+        machine.sources(f"{repo.uri} jammy")
+        wanted = condor("distro", "noble", series="23.4")
+        offer = machine.offered(wanted)
+        assert version(offer) == "23.4.0+dfsg-1ubuntu4"
+        assert series_findings(wanted, offer) == []
+        # Other architectures lie on servers that no source here names.
+        assert "hold nothing for arm64" in reason(machine.offered(wanted, "arm64"))
+
+    def test_a_debian_image_cannot_be_checked_there(self, machine: Machine) -> None:
+        repo = machine.repo("ubuntu")
+        repo.publish("noble", "23.4.0", origin="Ubuntu")
+        machine.sources(f"{repo.uri} jammy")
+        assert "has suite 'trixie'" in reason(machine.offered(condor()))
 
 
 class TestSeries:

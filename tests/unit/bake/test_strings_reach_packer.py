@@ -15,9 +15,10 @@ import hcl2
 import pytest
 
 from annexkit.bake.dialect import Dialect
+from annexkit.bake.fields import untaggable
 from annexkit.bake.hcl import Expression, UnwritableText, dump, engine, joined, quoted
 from annexkit.bake.hcl import unwritable as refusal
-from annexkit.bake.recipe import OUR_TAGS, Image, untaggable
+from annexkit.bake.recipe import OUR_TAGS, Image
 from annexkit.bake.template import TEMPLATE, render
 from annexkit.bake.variables import run_variables
 from annexkit.process import run

@@ -28,12 +28,16 @@ pytestmark = pytest.mark.packer
 
 
 def write(
-    folder: Path, dialect: Dialect = OLD, name: str = "debian13", endpoint: str = ""
+    folder: Path,
+    dialect: Dialect = OLD,
+    name: str = "debian13",
+    endpoint: str = "",
+    arch: str = "x86_64",
 ) -> None:
     values = run_values(endpoint=endpoint, ssh_interface="private_ip")
     write_rendered(
         folder,
-        render(recipe(name), "x86_64", BASE, dialect, amazon_plugin=PLUGIN),
+        render(recipe(name), arch, BASE, dialect, amazon_plugin=PLUGIN),
         run_variables(values, dialect),
         digest="d" * 64,
         recipe=f"packer/images/{name}.pkrvars.hcl",
@@ -50,11 +54,13 @@ def build(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:5000"])
+@pytest.mark.parametrize(
+    ("endpoint", "arch"), [("", "x86_64"), ("http://127.0.0.1:5000", "arm64")]
+)
 def test_packer_accepts_the_template_with_and_without_an_endpoint(
-    build: Path, name: str, endpoint: str
+    build: Path, name: str, endpoint: str, arch: str
 ) -> None:
-    write(build, OLD, name, endpoint)
+    write(build, OLD, name, endpoint, arch)
     done = run("packer", "validate", f"-var-file={build}/run.pkrvars.hcl", build)
     assert done.exit_code == 0
 

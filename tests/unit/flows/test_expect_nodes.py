@@ -18,6 +18,8 @@ TABLES = ("files", "units", "hygiene")
 
 class Recipe:
     ssh_user = "admin"
+    family = "el"
+    packages = ("fetch-crl",)
 
 
 @pytest.fixture
@@ -46,7 +48,8 @@ def node(**changes: str) -> Instance:
 
 def test_a_node_should_be_what_its_tags_and_the_registry_say(site: Site) -> None:
     found = expectation(site, patience=30)(node())
-    assert (found.mode, found.contract, found.family) == ("pool", "annexkit", "debian")
+    assert (found.mode, found.contract, found.family) == ("pool", "annexkit", "el")
+    assert found.packages == ("fetch-crl",)
     assert (found.build, found.image) == (BUILD, "debian13")
     assert (found.digest, found.htcondor) == (DIGEST, "25.14.1")
     assert found.lease_expires == 1_700_003_600

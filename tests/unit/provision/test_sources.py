@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -267,13 +268,34 @@ def test_a_key_with_another_checksum_is_refused_and_leaves_nothing(
     assert not list(apt.root.glob("etc/apt/**/annexkit-*"))
 
 
+def test_a_key_may_be_known_by_its_fingerprint(
+    apt: Machine, debian: Path, signed: dict[str, str]
+) -> None:
+    del signed["ANNEXKIT_HTCONDOR_KEY_SHA256"]
+    apt.write("/etc/apt/sources.list", ONE_LINE.format(uri=debian))
+    updated(apt)
+    name = "ANNEXKIT_HTCONDOR_KEY_FINGERPRINT"
+    refused = apt.shell("add_upstream_source", **signed, **{name: "A" * 40})
+    assert refused.returncode == 1
+    said = re.search(
+        f"the key of HTCondor has fingerprint ([0-9A-F]{{40}}), wanted {'A' * 40}\n",
+        refused.stderr,
+    )
+    assert said, refused.stderr
+    assert not list(apt.root.glob("etc/apt/**/annexkit-*"))
+    text = f"add_upstream_source; update_one {UPSTREAM}"
+    done = apt.shell(text, **signed, **{name: said[1]})
+    assert done.returncode == 0, done.stderr
+    assert candidate(apt) == "25.0.1-1"
+
+
 def test_a_key_that_cannot_be_fetched_is_said(
     apt: Machine, signed: dict[str, str]
 ) -> None:
     gone = {**signed, "ANNEXKIT_HTCONDOR_KEY_URL": "file:///nowhere/key"}
     done = apt.shell("add_upstream_source", **gone)
     assert done.returncode == 1
-    assert "cannot fetch HTCondor's key from file:///nowhere/key" in done.stderr
+    assert "cannot fetch the key of HTCondor from file:///nowhere/key" in done.stderr
 
 
 def test_a_repository_that_was_changed_after_signing_is_refused(
@@ -293,4 +315,4 @@ def test_a_recipe_without_the_keys_checksum_stops_the_step(
     del signed["ANNEXKIT_HTCONDOR_KEY_SHA256"]
     done = apt.shell("install_htcondor_upstream", **signed)
     assert done.returncode == 1
-    assert "ANNEXKIT_HTCONDOR_KEY_SHA256 is not set" in done.stderr
+    assert "no key_sha256 and no key_fingerprint" in done.stderr

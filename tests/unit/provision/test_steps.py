@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -44,10 +46,12 @@ def test_every_unit_of_ours_has_a_wanted_state() -> None:
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
 @pytest.mark.skipif(os.geteuid() != 0, reason="installs files as root")
 def test_systemd_accepts_every_unit(machine: Machine) -> None:
-    installed = machine.shell("for step in 20 30 40 50; do install_files $step; done")
+    steps = "for step in 20 25 30 40 50; do install_files $step; done"
+    installed = machine.shell(steps, ANNEXKIT_PACKAGES="fetch-crl")
     assert installed.returncode == 0, installed.stderr
     units = list((machine.root / "usr/lib/systemd/system").glob("annexkit-*"))
-    for program in ("usr/bin/python3", "usr/bin/grep", "usr/sbin/nft"):
+    programs = ("python3", "grep", "systemctl", "../sbin/nft")
+    for program in (f"usr/bin/{name}" for name in programs):
         machine.write(f"/{program}", mode=0o755)
     for target in ("sysinit", "multi-user", "basic", "shutdown", "network-online"):
         machine.write(f"/usr/lib/systemd/system/{target}.target", "[Unit]\n")
@@ -55,7 +59,7 @@ def test_systemd_accepts_every_unit(machine: Machine) -> None:
         "systemd-analyze", "verify", "--recursive-errors=no", "--man=no",
         f"--root={machine.root}", *(f"/usr/lib/systemd/system/{u.name}" for u in units),
     )  # fmt: skip
-    assert len(units) == 8
+    assert len(units) == 9
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -68,12 +72,16 @@ def test_systemd_accepts_every_unit(machine: Machine) -> None:
         ("contract=annexkit", True),
         ("contract=annex", False),
         ("contract=seed-cfn", True),
+        ("package=fetch-crl", True),
+        ("package=fetch", False),
     ],
 )
 def test_a_row_concerns_the_image_by_family_and_contract(
     machine: Machine, only: str, holds: bool
 ) -> None:
-    done = machine.shell(f"applies '{only}'", ANNEXKIT_CONTRACTS="annexkit seed-cfn")
+    told = {"CONTRACTS": "annexkit seed-cfn", "PACKAGES": "voms fetch-crl"}
+    told = {f"ANNEXKIT_{name}": text for name, text in told.items()}
+    done = machine.shell(f"applies '{only}'", **told)
     assert (done.returncode == 0) is holds
 
 
@@ -87,6 +95,53 @@ def test_an_unknown_distribution_is_named(machine: Machine) -> None:
 def test_a_derivative_uses_its_familys_functions(machine: Machine) -> None:
     machine.write("/etc/os-release", "ID=raspbian\nID_LIKE=debian\n")
     assert machine.shell('echo "${FAMILY}"').stdout == "debian\n"
+
+
+@pytest.mark.parametrize(
+    ("identity", "like"),
+    [("almalinux", '"rhel centos fedora"'), ("amzn", '"fedora"'), ("rhel", "fedora")],
+)
+def test_what_is_like_red_hats_uses_dnf(
+    machine: Machine, identity: str, like: str
+) -> None:
+    machine.write("/etc/os-release", f"ID={identity}\nID_LIKE={like}\n")
+    assert machine.shell('echo "${FAMILY}"').stdout == "el\n"
+
+
+def test_both_families_have_every_function_that_a_step_calls(machine: Machine) -> None:
+    named = {}
+    for family, identity in (("debian", "debian"), ("el", "rhel")):
+        machine.write("/etc/os-release", f"ID={identity}\nVERSION_CODENAME=x\n")
+        names = machine.shell("declare -F").stdout.split()
+        named[family] = set(names) - {"declare", "-f"}
+    either = named["debian"] ^ named["el"]
+    steps = "\n".join(path.read_text() for path in PROVISION.glob("*.sh"))
+    assert {name for name in either if re.search(rf"\b{name}\b", steps)} == set()
+
+
+def test_ubuntu_is_of_debians_family_and_has_no_package_awscli(
+    machine: Machine,
+) -> None:
+    machine.write("/etc/os-release", "ID=ubuntu\nID_LIKE=debian\n")
+    machine.fake("apt-cache")
+    assert "awscli" not in machine.shell("base_packages").stdout.split()
+    machine.fake("apt-cache", "echo 'awscli | 2.23 | debian'")
+    assert "awscli" in machine.shell("base_packages").stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("state", "turned"),
+    [("enabled", True), ("disabled", False), ("masked", False), ("", False)],
+)
+def test_what_must_be_off_may_be_missing(
+    machine: Machine, state: str, turned: bool
+) -> None:
+    machine.write("/etc/os-release", "ID=rhel\n")
+    machine.fake("systemctl", f'case "$*" in *is-enabled*) echo {state} ;; esac')
+    machine.shell("set_units 10")
+    disabled = [call for call in machine.calls if " disable " in call]
+    assert bool(disabled) is turned
+    assert not turned or "dnf-makecache.timer dnf-automatic.timer" in disabled[0]
 
 
 def test_a_command_is_tried_again_and_its_last_failure_counts(
@@ -148,7 +203,7 @@ def test_an_htcondor_that_runs_in_the_bake_is_refused(machine: Machine) -> None:
 def test_an_unknown_source_of_htcondor_is_refused(machine: Machine) -> None:
     done = machine.step("20-htcondor", ANNEXKIT_HTCONDOR_SOURCE="elsewhere")
     assert done.returncode == 1
-    assert "'elsewhere' is not distro, distro-unstable or upstream" in done.stderr
+    assert "'elsewhere' is none that family 'debian' has" in done.stderr
 
 
 def test_a_contract_without_files_is_refused(machine: Machine) -> None:
@@ -223,6 +278,14 @@ def test_packages_and_image_are_recorded(machine: Machine) -> None:
         "htcondor": "23.9.6",
         "htcondor_source": "distro",
     }
+
+
+def test_what_runs_on_nodes_is_python_3_9() -> None:
+    # That of Enterprise Linux 9 and Amazon Linux 2023.
+    scripts = sorted((FILES / "usr/lib/annexkit").glob("*.py"))
+    assert scripts
+    for path in scripts:
+        ast.parse(path.read_text(), path.name, feature_version=(3, 9))
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -38,11 +38,14 @@ FILES = (
     "/usr/lib/annexkit/contract_annexkit.py\t0755\t40\tcontract=annexkit\n"
     "/opt/aws/bin/cfn-init\t0755\t40\tcontract=seed-cfn\n"
     "/etc/yum.conf\t0644\t10\tfamily=el\n"
+    "/etc/cvmfs/default.local\t0644\t25\tpackage=osg-oasis\n"
 )
 UNITS = (
     "condor.service\tdisabled\t20\t-\n"
     "annexkit-select.service\tenabled\t40\tfamily=debian\n"
     "yum.timer\tdisabled\t10\tfamily=el\n"
+    "autofs.service\tdisabled\t25\tpackage=osg-oasis\n"
+    "annexkit-gone.timer\toff\t10\tpackage=fetch-crl\n"
 )
 HYGIENE = (
     "# name, action, path, when, why\n"
@@ -55,6 +58,7 @@ case "$*" in
   is-system-running*) echo running ;;
   "is-active condor.service") echo active ;;
   "is-enabled condor.service") echo disabled; exit 1 ;;
+  "is-enabled annexkit-gone.timer") exit 1 ;;
   is-enabled*) echo enabled ;;
   *annexkit-lease.timer) echo ActiveState=active; echo NextElapseUSecRealtime=@LEASE ;;
   *annexkit-deadline.timer)
@@ -137,6 +141,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
             "contract": "annexkit",
             "contracts": ["annexkit"],
             "family": "debian",
+            "packages": ["fetch-crl"],
             "htcondor": "23.9.6+dfsg-2.1",
             "files": FILES,
             "units": UNITS,

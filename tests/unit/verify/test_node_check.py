@@ -127,6 +127,7 @@ FAULTS: list[tuple[str, Fault, str]] = [
     ("files", file("/usr/lib/annexkit/imds.py", "", 0o666), "'0666', expected '0644'"),
     ("files", missing("usr/lib/annexkit/contract_annexkit.py"), "No such file"),
     ("units", systemctl("is-enabled?annexkit*", "echo masked; exit 1"), "'masked'"),
+    ("units", systemctl("*gone.timer", "echo enabled-runtime"), "'enabled-runtime'"),
     ("hygiene", file("/usr/sbin/policy-rc.d"), "guard: /usr/sbin/policy-rc.d"),
     ("hygiene", file("/etc/condor/a.tar.gz"), "holds secrets"),
     ("hygiene", file("/etc/condor/.a.tar.gz"), "/etc/condor/.a.tar.gz"),
