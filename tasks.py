@@ -17,6 +17,7 @@ from annexkit.commands import (
     images,
     network,
     pool,
+    registry,
     rehearse,
     shared,
 )
@@ -54,6 +55,10 @@ ns.add_collection(
         images.registry_show,
         images.registry_check,
         images.registry_export,
+        registry.registry_promote,
+        registry.registry_rollback,
+        registry.registry_verify,
+        registry.registry_diff,
     )
 )
 ns.add_collection(

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 # A launch is never retried behind our back: capacity errors may come as HTTP 500, and
 # botocore's retries would burn the small RunInstances bucket (EC2 API throttling).
 LAUNCH = Config(retries={"mode": "standard", "total_max_attempts": 1})
+# botocore's own 60 s to connect, ten times, would let one dead region stop all others.
 ADAPTIVE = Config(
-    retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=32
+    connect_timeout=10,
+    retries={"mode": "adaptive", "max_attempts": 10},
+    max_pool_connections=32,
 )
 # Asks without credentials, for what every answer carries; a person waits for it.
 ANONYMOUS = Config(

@@ -66,6 +66,9 @@ Region = Annotated[str, shaped(r"[a-z]{2,}(-[a-z]+)+-\d", "a region: us-west-2")
 Prefix = Annotated[
     str, shaped(r"[a-z][a-z0-9-]{1,30}", "2 to 31 of a-z, 0-9 and -, a letter first")
 ]
+PoolVersion = Annotated[
+    str, shaped(r"|\d+\.\d+(\.\d+)?", "HTCondor's version in quotes: '23.9'")
+]
 Version = Annotated[str, shaped(r"\d+\.\d+\.\d+", "an exact version: 1.8.0")]
 Regions = Annotated[tuple[Region, ...], BeforeValidator(listed)]
 AnnexName = Annotated[
@@ -168,6 +171,7 @@ class PoolSettings(Section):
     """The pool that annexes join, and where its secrets come from."""
 
     collector: str = ""
+    version: PoolVersion = ""
     method: Literal["idtokens", "password"] = "idtokens"
     trust_domain: str = ""
     uid_domain: str = ""

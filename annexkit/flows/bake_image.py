@@ -21,6 +21,7 @@ from annexkit.flows import bake_plan, bake_run, prove
 from annexkit.flows.bake_plan import BakePlan
 from annexkit.flows.site import Site
 from annexkit.registry.edits import promote, set_failed, set_proved, set_retired
+from annexkit.registry.pointers import rolled_back
 from annexkit.settings import split_flag
 
 
@@ -127,6 +128,16 @@ def _from_equal(site: Site, plan: BakePlan, request: BakeRequest) -> Outcome:
             f"was made from the same input, digest {plan.digest.value[:16]}"
         )
         return Outcome(plan.region, "unchanged", proof)
+    if rolled_back(equal.there):
+        site.console.step(
+            f"{plan.name}: nothing to do; build {equal.build_id}, made from the same "
+            f"input, was {equal.there.reason}"
+        )
+        site.console.detail(
+            f"invoke registry.promote --build {equal.build_id} makes it current again, "
+            "invoke bake --force bakes anew"
+        )
+        return Outcome(plan.region, "rolled back", proof)
     if request.dry_run:
         what = "make current" if done else "prove"
         site.console.step(f"{plan.name}: would {what} build {equal.build_id}")

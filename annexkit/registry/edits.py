@@ -147,6 +147,7 @@ def promote(registry: Registry, image: str, build_id: str, region: str) -> None:
     there = registry.images[image].builds[build_id].regions[region]
     if there.state is not State.READY:
         raise ValueError(f"build {build_id} is {there.state} in {region}, not ready")
+    there.reason = ""  # a rollback from it is over
     names = _channels(registry, image, build_id, region)
     if names.current != build_id:
         names.previous, names.current = names.current, build_id

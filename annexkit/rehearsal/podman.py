@@ -169,6 +169,15 @@ class Podman:
         )
         return list(dict.fromkeys(found.split()))
 
+    def names(self) -> list[str]:
+        """Return the names that the rehearsal gave to images (``Images`` chooses them).
+
+        A copy of the base image is a name of it, and has no label of the rehearsal.
+        """
+        found = self.call("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        ours = f"localhost/annexkit-{self.rehearsal}/"
+        return [name for name in found if name.startswith(ours)]
+
     def networks(self) -> list[str]:
         """Return the names of the rehearsal's networks."""
         found = self.call("network", "ls", "--quiet", "--filter", self.filter)
@@ -180,11 +189,13 @@ class Podman:
             self.call("rm", "--force", "--time", "0", "--volumes", *found, timeout=300)
 
     def remove_everything(self) -> None:
-        """Remove machines, images and networks of the rehearsal by their label."""
+        """Remove machines, images, their names, and networks of the rehearsal."""
         self.remove_machines()
         if images := self.images():
             # a layer may already be gone with its child
             self.call("rmi", "--force", "--ignore", *images, timeout=300)
+        if names := self.names():  # what is left are names of the base image
+            self.call("untag", names[0], *names)
         for network in self.networks():
             self.call("network", "rm", "--force", network)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from annexkit.aws import Cloud
+from annexkit.errors import AnnexkitError
+from annexkit.flows import registry_move
 from annexkit.flows.site import Site
 from annexkit.journal import this_process
+from annexkit.publish.standing import Held
 from annexkit.settings import Settings
 from tests.unit.flows.launching import World, a_world
 from tests.unit.flows.pairs import Watch
@@ -49,3 +54,19 @@ def watch(site: Site, monkeypatch: pytest.MonkeyPatch) -> Watch:
 def kept(site: Site) -> Path:
     """The private file of ``invoke keypair`` when nothing else is said."""
     return site.state / "keys" / "annexkit"
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Let something happen between the plan of a promotion and its moves."""
+    real = registry_move.ask_regions
+
+    def prepare(event: Callable[[], None]) -> None:
+        def ask(site: Site, wanted: Any) -> dict[str, Held | AnnexkitError]:
+            found = real(site, wanted)
+            event()
+            return found
+
+        monkeypatch.setattr(registry_move, "ask_regions", ask)
+
+    return prepare

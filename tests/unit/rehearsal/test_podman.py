@@ -116,3 +116,24 @@ def test_podman_is_asked_once_where_a_console_lies(
     log.unlink()
     assert door.console("one") == "", "it is gone"
     assert asked == ["one", "one"]
+
+
+def test_the_names_of_a_rehearsal_go_with_it_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = "localhost/annexkit-base:trixie-1"
+    ours = [f"localhost/annexkit-01234567/us-west-2:ami-{n}" for n in range(2)]
+    others = "localhost/annexkit-89abcdef/us-west-2:ami-0"
+    asked: list[tuple[str, ...]] = []
+
+    def run(*command: str, timeout: float) -> Completed:
+        asked.append(command[1:])
+        listed = " ".join(command[1:]) == "images --format {{.Repository}}:{{.Tag}}"
+        said = "\n".join([base, others, *ours]) if listed else ""
+        return Completed(command, 0, said, "")
+
+    monkeypatch.setattr(podman, "run", run)
+    Podman("01234567").remove_everything()
+    assert [call for call in asked if call[0] in ("untag", "rmi")] == [
+        ("untag", ours[0], *ours)
+    ]
