@@ -40,6 +40,7 @@ ns = Collection(
     annexes.receipt,
     annexes.teardown,
     images.reap,
+    images.retire,
     account.regions,
     account.keypair,
     network.security_group,

@@ -198,6 +198,17 @@ class ReapSettings(Section):
     regions: Regions = ()
 
 
+class RetireSettings(Section):
+    """Which old builds ``invoke retire`` keeps, and how it ends the others."""
+
+    keep: str = "14 nights, 8 weeks, current and previous always"
+    grace: Annotated[Duration, Field(ge=3600)] = 14 * 86400
+    disabled: Annotated[Duration, Field(ge=3600)] = 7 * 86400
+    most: Annotated[int, Field(ge=1, le=10_000)] = 20
+    no_pool: bool = False
+    snapshot_price: Money = 0.05
+
+
 class RehearsalSettings(Section):
     """The cloud on this machine."""
 

@@ -25,6 +25,7 @@ from annexkit.sections import (
     PublishSettings,
     ReapSettings,
     RehearsalSettings,
+    RetireSettings,
     Section,
     SshSettings,
     seconds,
@@ -48,6 +49,7 @@ class Settings(Section):
     pool: PoolSettings = PoolSettings()
     iam: IamSettings = IamSettings()
     reap: ReapSettings = ReapSettings()
+    retire: RetireSettings = RetireSettings()
     rehearsal: RehearsalSettings = RehearsalSettings()
 
     @property

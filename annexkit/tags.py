@@ -16,6 +16,8 @@ ANNEX = "htcondor:AnnexName"
 LAUNCH = "annexkit:launch"
 FROM_BUILD = "annexkit:from-build"
 VERSION = "annexkit:version"
+# On an AMI on its way out: when `invoke retire` took the last step, in epoch seconds.
+RETIRING = "annexkit:retiring"
 # On a rule that we added to a security group of the user's; its value says which.
 RULE = "annexkit:rule"
 # On a security group of the user's that persons may open, by an administrator's hand.

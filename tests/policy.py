@@ -12,6 +12,7 @@ from tests.stage import ROOT
 
 FILES: dict[Who, str] = {
     "person": "iam-policy.json",
+    "publish": "iam-publish.json",
     "setup": "iam-setup.json",
     "administrator": "iam-administrator.json",
 }

@@ -47,7 +47,7 @@ def keypair(
 
 @task(
     help={
-        "role": "person, setup, nightly or node (and scheduler); all by default",
+        "role": "person, publish, setup, nightly or node (and scheduler); default: all",
         "show": "print documents for any account, and ask nothing of AWS",
         "region": "limit changes to these; bake.regions and reap.regions by default",
         "all-regions": "limit changes to no region",

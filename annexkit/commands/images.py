@@ -98,6 +98,33 @@ def reap(
     return reap_and_report(site_of(c, json), tuple(region), yes=yes, dry_run=dry_run)
 
 
+@task(
+    help={
+        "region": "where; every region of the registry by default",
+        "yes": "do it; without this, it is only shown",
+        "dry-run": "only show it, whatever else is said",
+        "no-pool": "there is no pool whose nodes could be of an old build "
+        "(retire.no_pool)",
+        "json": "print the plan, and what was done, as JSON",
+    },
+    iterable=["region"],
+)
+@reported
+def retire(
+    c: Context,
+    region: list[str],
+    yes: bool = False,
+    dry_run: bool = False,
+    no_pool: bool = False,
+    json: bool = False,
+) -> int:
+    """End old builds by the rule of retire.keep, stage by stage; --yes does it."""
+    from annexkit.flows.retire_report import RetireRequest, retire_and_report
+
+    request = RetireRequest(tuple(region), yes, dry_run, no_pool)
+    return retire_and_report(site_of(c, json), request)
+
+
 @task(name="list", help={"json": "print as JSON"})
 @reported
 def registry_list(c: Context, json: bool = False) -> None:

@@ -4,8 +4,9 @@
 configuration is bad, and hold every thread of it while they wait for a connection.
 
 It reads one question as JSON (``collector``, ``type``, ``where``, ``attributes``,
-``user``, ``time``, ``timeout`` in seconds) and prints one answer: ``ads`` as lists of
-values in the order of ``attributes``, or ``error`` and what the bindings ``said``.
+``user``, ``time``, ``present``, ``timeout`` in seconds) and prints one answer: ``ads``
+as lists of values in the order of ``attributes``, or ``error`` and what the bindings
+``said``.
 Standard library and bindings only, and nothing of annexkit.
 """
 
@@ -32,7 +33,9 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         htcondor2.enable_debug()  # to standard error: the exceptions say nothing
         ads = htcondor2.Collector(question["collector"]).query(
             getattr(htcondor2.AdType, question["type"]),
-            constraint=constraint(question["where"], question.get("time")),
+            constraint=constraint(
+                question["where"], question.get("time"), question.get("present", ())
+            ),
             projection=question["attributes"],
         )
     except htcondor2.HTCondorException as error:
@@ -59,11 +62,16 @@ def starts(ad: Any, user: str) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def constraint(where: dict[str, str], time: list[int] | None = None) -> str:
+def constraint(
+    where: dict[str, str],
+    time: list[int] | None = None,
+    present: list[str] | tuple[str, ...] = (),
+) -> str:
     """Return the ClassAd expression that wants exactly these values.
 
     With *time* (two epoch seconds), nothing answers unless the collector's own clock is
-    between them: what it says of itself is minutes old.
+    between them: what it says of itself is minutes old. Attributes of *present* must be
+    there, with whatever value.
 
     ``=?=`` tells upper from lower case, which ``==`` does not; ``quote`` lets no value
     become an expression of its own.
@@ -71,6 +79,7 @@ def constraint(where: dict[str, str], time: list[int] | None = None) -> str:
     import classad2  # noqa: PLC0415
 
     wanted = [f"{name} =?= {classad2.quote(value)}" for name, value in where.items()]
+    wanted += [f"{name} =!= undefined" for name in present]
     if time:
         wanted.append(f"time() >= {int(time[0])} && time() <= {int(time[1])}")
     return " && ".join(wanted) or "true"

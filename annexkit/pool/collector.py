@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,7 @@ OF_COLLECTOR = {
     "machine": "Machine",
     "version": "CondorVersion",
     "ccb_targets": "CCBEndpointsConnected",
+    "started": "DaemonStartTime",
 }
 
 
@@ -131,12 +133,14 @@ class About:
     """What the collector says of itself.
 
     ``ccb_targets``: how many daemons call out through it; None when it serves no CCB.
+    ``started``: epoch seconds, by its own clock.
     """
 
     name: str = ""
     machine: str = ""
     version: str = ""
     ccb_targets: int | None = None
+    started: int | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,15 @@ class Collector:
         rows = self._ask("Master", _where(annex, launch), OF_NODE)
         return [Ad(**row) for row in rows]
 
+    def builds(self) -> Counter[str]:
+        """Return how many slots advertise each build of ours (60-advertise.sh).
+
+        :raises PoolError: the collector did not answer, or not to us.
+        """
+        name = OF_NODE["build"]
+        rows = self._ask("Startd", {}, {"build": name}, present=(name,))
+        return Counter(row["build"] for row in rows if row.get("build"))
+
     def about(self) -> About:
         """Return what the collector says of itself.
 
@@ -185,7 +198,9 @@ class Collector:
         where: Mapping[str, str],
         fields: Mapping[str, str],
         user: str = "",
+        *,
         time: tuple[int, int] | None = None,
+        present: tuple[str, ...] = (),
     ) -> list[dict[str, Any]]:
         question = {
             "collector": self.pool.collector,
@@ -193,6 +208,7 @@ class Collector:
             "where": where,
             "user": user,
             "time": time,
+            "present": present,
             "attributes": list(fields.values()),
             "timeout": max(1, round(self.timeout)),
             "configured": _configured(),

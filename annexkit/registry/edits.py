@@ -139,6 +139,13 @@ def put_failure(
         set_failed(registry, image, build_id, region, reason)
 
 
+def set_note(
+    registry: Registry, image: str, build_id: str, region: str, note: str
+) -> None:
+    """Record how far the end of a build has come in one region; its state stays."""
+    registry.images[image].builds[build_id].regions[region].reason = note
+
+
 def promote(registry: Registry, image: str, build_id: str, region: str) -> None:
     """Make a ready build ``current`` in one region; the old one is ``previous``.
 

@@ -21,6 +21,7 @@ from werkzeug.wrappers import Request, Response
 from annexkit.rehearsal import launch
 from annexkit.rehearsal.access import Guard
 from annexkit.rehearsal.faults import Knobs, Rule
+from annexkit.rehearsal.image_end import ImageEnd
 from annexkit.rehearsal.images import Images
 from annexkit.rehearsal.instances import Instances
 from annexkit.rehearsal.machines import State
@@ -66,6 +67,7 @@ class Cloud:
         self._guard = Guard(site.moto, site.roles)
         self.schedules = Schedules(site, self._guard, self.instances.change, clock)
         networks = NetworkView(site)
+        ends = ImageEnd(self.images.made, clock)
         ec2: dict[str, Handler] = {
             "CopyImage": self.images.copy,
             "CreateImage": self.instances.create_image,
@@ -78,6 +80,10 @@ class Cloud:
             "DescribeSnapshots": self.images.describe_snapshots,
             "DescribeSubnets": networks.describe_subnets,
             "DescribeVpcs": networks.describe_vpcs,
+            "DisableImage": ends.disable,
+            "DisableImageDeprecation": ends.restore,
+            "EnableImage": ends.enable,
+            "EnableImageDeprecation": ends.deprecate,
             "GetConsoleOutput": self.instances.console,
             "ModifyImageAttribute": self.images.modify_attribute,
             "RebootInstances": self.instances.reboot,

@@ -9,6 +9,7 @@ from annexkit.rehearsal.state import ACCOUNT
 from annexkit.rehearsal.wire import Element, put, text_of
 
 PENDING, AVAILABLE, FAILED = "pending", "available", "failed"
+DISABLED = "disabled"
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class Disk:
 
 @dataclass
 class Image:
-    """What moto does not keep about an AMI."""
+    """What moto does not keep about an AMI.
+
+    ``deprecated``: since when, as EC2 writes it; empty when it is not.
+    """
 
     id: str
     region: str
@@ -35,6 +39,7 @@ class Image:
     snapshot: str = ""
     source: dict[str, str] = field(default_factory=dict)
     gone: bool = False
+    deprecated: str = ""
 
 
 def put_right(item: Element, image: Image | None) -> None:
@@ -61,6 +66,8 @@ def put_right(item: Element, image: Image | None) -> None:
         put(item, name, value)
     if image.imds:
         put(item, "imdsSupport", image.imds)
+    if image.deprecated:
+        put(item, "deprecationTime", image.deprecated)
     if image.description is not None:
         put(item, "description", image.description)
     if image.reason:

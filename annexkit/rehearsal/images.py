@@ -11,6 +11,7 @@ from annexkit.errors import AnnexkitError
 from annexkit.rehearsal import filters
 from annexkit.rehearsal.image_view import (
     AVAILABLE,
+    DISABLED,
     FAILED,
     PENDING,
     Disk,
@@ -57,13 +58,21 @@ class Images:
         base = self._site.rehearsal.base
         if ami == base.ami_id:
             return Image(ami, region, base.ref, state=AVAILABLE)
-        found = self._images.get((region, ami))
-        if found is None or found.gone:
-            raise _not_found(ami)
+        found = self.made(region, ami)
         if found.state != AVAILABLE:
             raise ApiError(
                 "InvalidAMIID.Unavailable", f"The image ID '{ami}' is {found.state}"
             )
+        return found
+
+    def made(self, region: str, ami: str) -> Image:
+        """Return an image that was made here.
+
+        :raises ApiError: there is none, or it was deregistered.
+        """
+        found = self._images.get((region, ami))
+        if found is None or found.gone:
+            raise _not_found(ami)
         return found
 
     def all(self) -> list[Image]:
@@ -122,7 +131,7 @@ class Images:
             return done
         with self._lock:
             image.gone = True
-            there = image.state == AVAILABLE
+            there = image.state in (AVAILABLE, DISABLED)
         if there:
             self._site.podman.remove_image(image.ref)
         if call.true("DeleteAssociatedSnapshots"):
@@ -134,7 +143,10 @@ class Images:
         return done
 
     def describe(self, call: Call) -> Element:
-        """DescribeImages, filtered after moto's answer is put right."""
+        """DescribeImages, filtered after moto's answer is put right.
+
+        What is disabled shows only when asked for (API reference, IncludeDisabled).
+        """
         wanted = filters.read(call)
         unknown = filters.split(wanted, filters.IMAGE_PATHS)[1]
         if unknown:
@@ -145,9 +157,10 @@ class Images:
         for item in list(root.iterfind("imagesSet/item")):
             image = self._images.get((call.region, text_of(item, "imageId")))
             put_right(item, image)
-            if items is not None and not filters.matches(
-                item, wanted, filters.IMAGE_PATHS
-            ):
+            hidden = text_of(item, "imageState") == DISABLED
+            hidden = hidden and not call.true("IncludeDisabled")
+            fits = filters.matches(item, wanted, filters.IMAGE_PATHS)
+            if items is not None and (hidden or not fits):
                 items.remove(item)
         found = {text_of(item, "imageId") for item in root.iterfind("imagesSet/item")}
         for ami in call.members("ImageId"):

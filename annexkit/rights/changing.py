@@ -13,7 +13,9 @@ from annexkit.rights.words import ANNEX, Conditions, Grant, Right
 
 BAKE = ("bake",)
 COPY = ("copy",)
-MAKE = ("bake", "copy", "launch")
+MAKE = ("bake", "launch")
+RETIRE = ("retire",)
+GONE = ("bake", "copy", "reap", "retire")
 RULES = ("security-group",)
 BAKE_REAP = ("bake", "reap")
 END_BAKE = ("bake", "reap")
@@ -70,6 +72,13 @@ def has(tag: str) -> Conditions:
 
 
 LEFT = "only what an interrupted bake or launch left behind"
+TIMES = ("registry.promote", "retire")
+STAGES = (
+    "DisableImage",
+    "DisableImageDeprecation",
+    "EnableImage",
+    "EnableImageDeprecation",
+)
 
 CHANGING: tuple[Grant, ...] = (
     Grant(
@@ -90,7 +99,7 @@ CHANGING: tuple[Grant, ...] = (
     ),
     Grant(
         "TagInTheMaking",
-        (Right("ec2:CreateTags", "whose it is, and until when", MAKE),),
+        (Right("ec2:CreateTags", "whose it is, and until when", (*MAKE, *COPY)),),
         conditions=IN_THE_MAKING,
         regional=False,
     ),
@@ -120,12 +129,13 @@ CHANGING: tuple[Grant, ...] = (
         (
             Right("ec2:AuthorizeSecurityGroupIngress", "SSH for a proof", BAKE),
             Right("ec2:CreateImage", "of the builder", BAKE),
-            Right("ec2:CreateTags", "renews an expiry", BAKE),
+            Right("ec2:CreateTags", "until when", (*BAKE, *RETIRE)),
             Right("ec2:DeleteSecurityGroup", "the proof's", END_BAKE),
-            Right("ec2:DeleteSnapshot", "of an unproved AMI", END_BAKE, LEFT),
-            Right("ec2:DeleteTags", "the expiry of a proved AMI", BAKE_REAP),
+            Right("ec2:DeleteSnapshot", "unproved; retired", GONE, LEFT),
+            Right("ec2:DeleteTags", "until when", (*BAKE_REAP, *TIMES)),
             Right("ec2:DeleteVolume", "a builder's", END_BAKE, LEFT),
-            Right("ec2:DeregisterImage", "unproved", END_BAKE, LEFT),
+            Right("ec2:DeregisterImage", "unproved; retired", GONE, LEFT),
+            *(Right(f"ec2:{name}", "stages", RETIRE) for name in STAGES),
             Right("ec2:ModifyImageAttribute", "IMDSv2 only", (*BAKE, *COPY)),
             Right("ec2:StopInstances", "the builder, for its image", BAKE),
             Right("ec2:TerminateInstances", "builders and proofs", END_BAKE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annexkit.rights.words import ANNEX, SETUP, Grant, Right
+from annexkit.rights.words import ANNEX, PUBLISH, SETUP, Grant, Right
 
 BAKE = ("bake",)
 DOCTOR = ("doctor",)
@@ -11,6 +11,8 @@ REGIONS = ("bake", "reap", "regions", "doctor")
 RULES = ("security-group",)
 WHERE = ("bake", "launch", "doctor", "security-group")
 BAKE_REAP = ("bake", "reap")
+HELD = ("registry.promote", "retire")
+RETIRE = ("retire",)
 ENDING = ("launch", "terminate", "teardown", "reap")
 WORK = ("bake", *ANNEX, "teardown", "reap")
 RUN = (*WORK, "doctor")
@@ -22,8 +24,9 @@ LOOKING: tuple[Grant, ...] = (
     Grant(
         "Look",
         (
-            Right("ec2:DescribeImages", "base and own AMIs", RUN),
-            Right("ec2:DescribeInstances", "states, addresses, tags", RUN),
+            Right("ec2:DescribeImageAttribute", "who may launch it", RETIRE),
+            Right("ec2:DescribeImages", "base and own AMIs", (*RUN, *PUBLISH)),
+            Right("ec2:DescribeInstances", "states, addresses, tags", (*RUN, *RETIRE)),
             Right("ec2:DescribeInstanceStatus", "the builder", BAKE, NEW_PACKER),
             Right("ec2:DescribeInstanceTypeOfferings", "zones of a type", LAUNCH),
             Right("ec2:DescribeInstanceTypes", "cores of a type", LAUNCH),
@@ -31,11 +34,12 @@ LOOKING: tuple[Grant, ...] = (
             Right(
                 "ec2:DescribeKeyPairs", "launch.key_name; leftovers", (*RUN, "keypair")
             ),
+            Right("ec2:DescribeLaunchTemplateVersions", "who uses an AMI", RETIRE),
             Right("ec2:DescribeRegions", "where to look", REGIONS),
             Right("ec2:DescribeRouteTables", "the way out", DOCTOR),
             Right("ec2:DescribeSecurityGroupRules", "yours and ours", RULES),
             Right("ec2:DescribeSecurityGroups", "ours; leftovers", (*RUN, *RULES)),
-            Right("ec2:DescribeSnapshots", "of AMIs; leftovers", BAKE_REAP),
+            Right("ec2:DescribeSnapshots", "of AMIs; leftovers", (*BAKE_REAP, *HELD)),
             Right("ec2:DescribeSpotPriceHistory", "the plan's price", ("launch",)),
             Right("ec2:DescribeSubnets", "where instances go", WHERE),
             Right("ec2:DescribeTags", "the builder's", BAKE, NEW_PACKER),
@@ -46,7 +50,11 @@ LOOKING: tuple[Grant, ...] = (
             Right("scheduler:ListSchedules", "those of a launch", (*ANNEX, "teardown")),
             Right("servicequotas:GetServiceQuota", "vCPUs", DOCTOR),
             Right("ssm:DescribeParameters", "leftover secrets", ENDING),
-            Right("sts:GetCallerIdentity", "which account", (*WORK, *SETUP, "iam")),
+            Right(
+                "sts:GetCallerIdentity",
+                "which account",
+                (*WORK, *PUBLISH, *SETUP, "iam"),
+            ),
         ),
         regional=False,
     ),

@@ -54,6 +54,12 @@ SCHEDULES = Grant(
         "scheduler:*:{account}:schedule-group/annexkit",
     ),
 )
+EXPORTED = Grant(
+    "ExportedAmis",
+    (Right("ssm:GetParameters", "launch templates resolve them", ("retire",)),),
+    ("ssm:*:{account}:parameter/annexkit-images/*",),
+    regional=False,
+)
 GIVES = ("launch", "extend")
 PASS = (Right("iam:PassRole", "names it", GIVES, NO_CALL + "a role is named"),)
 SPOT = Right(
@@ -176,6 +182,7 @@ SERVICES: tuple[Grant, ...] = (
     *PASSED,
     SECRETS,
     SCHEDULES,
+    EXPORTED,
     OF_NODES,
     OF_SCHEDULER,
     *ADMINISTRATION,

@@ -7,28 +7,37 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Document = dict[str, Any]
-Who = Literal["person", "setup", "nightly", "node", "scheduler", "administrator"]
+Who = Literal[
+    "person", "publish", "setup", "nightly", "node", "scheduler", "administrator"
+]
 Conditions = Mapping[str, Mapping[str, str | tuple[str, ...]]]
 
 # Names of roles in IAM; launch and teardown know the first two.
 NODE = "annexkit-node"
 SCHEDULER = "annexkit-scheduler"
 NIGHTLY = "annexkit-nightly"
-# Names of policies that persons get: two, for IAM takes 6144 characters in one, and
-# not everybody sets up.
-POLICIES: Mapping[Who, str] = {"person": "annexkit-person", "setup": "annexkit-setup"}
+# Names of policies that persons get: three, for IAM takes 6144 characters in one, and
+# not everybody sets up, or decides which AMIs others launch.
+POLICIES: Mapping[Who, str] = {
+    "person": "annexkit-person",
+    "publish": "annexkit-publish",
+    "setup": "annexkit-setup",
+}
 
 # Who needs a right follows from the commands that need it.
 ANNEX = ("launch", "status", "verify", "why", "extend", "terminate", "watch", "receipt")
 # The guide's set-up, as far as it is a person's.
 SETUP = ("doctor", "regions", "keypair", "security-group")
+# What decides which AMIs there are, and which are launched.
+PUBLISH = ("copy", "registry.promote", "retire")
 # Making, mending and removing the roles of annexes: who may do it can give a node, and
 # with it themselves, any right at all. So no person's or job's policy holds it.
 ROLES = "the roles"
 COMMANDS: Mapping[Who, frozenset[str]] = {
-    "person": frozenset({"bake", "copy", *ANNEX, "teardown", "reap"}),
+    "person": frozenset({"bake", *ANNEX, "teardown", "reap"}),
+    "publish": frozenset(PUBLISH),
     "setup": frozenset(SETUP),
-    "nightly": frozenset({"bake", "copy", "reap"}),
+    "nightly": frozenset({"bake", *PUBLISH, "reap"}),
     "node": frozenset({"a node"}),
     "scheduler": frozenset({"a schedule"}),
     "administrator": frozenset({"iam", ROLES}),

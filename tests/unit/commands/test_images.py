@@ -1,4 +1,4 @@
-"""Every flag of the export reaches its flow, as Invoke itself reads it."""
+"""Every flag of export and retire reaches its flow, as Invoke itself reads it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 from invoke import Collection, Program
 
 from annexkit.commands import images
-from annexkit.flows import registry_export
+from annexkit.flows import registry_export, retire_report
 from annexkit.flows.registry_export import ExportRequest
+from annexkit.flows.retire_report import RetireRequest
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,42 @@ def test_the_flags_of_the_export_reach_the_flow(
     monkeypatch.setattr(images, "site_of", lambda c, as_json=False: as_json)
     monkeypatch.setattr(registry_export, "export_amis", export)
     program = Program(namespace=Collection(images.registry_export))
+    with pytest.raises(SystemExit) as ended:
+        program.run(["invoke", *line.split(" ")])
+        raise SystemExit(0)
+    assert int(ended.value.code or 0) == code
+    assert heard == [(as_json, request_)]
+
+
+@pytest.mark.parametrize(
+    ("line", "request_", "as_json"),
+    [
+        ("retire", RetireRequest(), False),
+        (
+            "retire --region a --region b,c --yes --no-pool",
+            RetireRequest(("a", "b,c"), yes=True, no_pool=True),
+            False,
+        ),
+        ("retire --dry-run --json", RetireRequest(dry_run=True), True),
+    ],
+)
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_flags_of_retire_reach_the_flow(
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    request_: RetireRequest,
+    as_json: bool,
+    code: int,
+) -> None:
+    heard: list[Any] = []
+
+    def retire(site: Any, request: RetireRequest) -> int:
+        heard.append((site, request))
+        return code
+
+    monkeypatch.setattr(images, "site_of", lambda c, as_json=False: as_json)
+    monkeypatch.setattr(retire_report, "retire_and_report", retire)
+    program = Program(namespace=Collection(images.retire))
     with pytest.raises(SystemExit) as ended:
         program.run(["invoke", *line.split(" ")])
         raise SystemExit(0)

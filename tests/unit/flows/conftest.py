@@ -17,7 +17,9 @@ from annexkit.publish.standing import Held
 from annexkit.settings import Settings
 from tests.unit.flows.launching import World, a_world
 from tests.unit.flows.pairs import Watch
+from tests.unit.flows.retiring import Shelf
 from tests.unit.helpers import ACCOUNT, REGION, FakeClock
+from tests.unit.publish.aging import teach
 
 ALIVE = this_process()
 GONE = ALIVE.model_copy(update={"start_time": ALIVE.start_time - 1})
@@ -70,3 +72,10 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]],
         monkeypatch.setattr(registry_move, "ask_regions", ask)
 
     return prepare
+
+
+@pytest.fixture
+def shelf(site: Site, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """A registry to fill with old builds, and an EC2 that can deprecate AMIs."""
+    teach(monkeypatch, site.clock.time)
+    return Shelf(site)

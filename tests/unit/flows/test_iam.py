@@ -24,7 +24,7 @@ from tests.unit.helpers import ACCOUNT, REGION
 Captured = pytest.CaptureFixture[str]
 WRITES = ("Create", "Put", "Add", "Update", "Delete", "Remove", "Attach", "Tag")
 READS = ("Describe", "Get", "List")
-PERSON, SETUP = POLICIES["person"], POLICIES["setup"]
+PERSON, PUBLISH, SETUP = POLICIES.values()
 ALL = IamRequest(repository="one/grid", yes=True)
 PERSONS = f"arn:aws:iam::{ACCOUNT}:policy/{PERSON}"
 
@@ -63,7 +63,7 @@ def test_all_is_made_and_a_second_run_changes_nothing_and_says_so(
 ) -> None:
     assert iam.set_up(site, ALL) == Exit.DONE
     said = capsys.readouterr().err
-    for arn in (PERSONS, PERSONS.replace(PERSON, SETUP)):
+    for arn in (PERSONS.replace(PERSON, name) for name in POLICIES.values()):
         assert f"attach-group-policy --group-name GROUP --policy-arn {arn}" in said
     for name in (NODE, SCHEDULER, NIGHTLY):
         assert call(site, "get_role", RoleName=name)["Role"]["RoleName"] == name
@@ -164,7 +164,7 @@ def test_without_a_repository_there_is_no_nightly_role(
     iam.set_up(site, IamRequest(dry_run=True))
     assert "without --repository there is no role" in capsys.readouterr().err
     said = told(site, capsys, IamRequest(dry_run=True))
-    assert set(state(said)) == {PERSON, SETUP, NODE, SCHEDULER}
+    assert set(state(said)) == {PERSON, PUBLISH, SETUP, NODE, SCHEDULER}
     with pytest.raises(UsageError, match="is not set") as caught:
         iam.set_up(site, IamRequest(("nightly",)))
     assert "--repository OWNER/NAME" in caught.value.mend
@@ -259,7 +259,7 @@ def test_what_iam_refuses_is_told_and_stops_no_other(
     assert "create_policy" in said and "docs/iam-administrator.json" in said
     assert iam.set_up(site, IamRequest(("person",), yes=True)) == Exit.FAILED
     monkeypatch.undo()
-    assert told(site, capsys, ALL)["made"] == [PERSON, SETUP]
+    assert told(site, capsys, ALL)["made"] == [PERSON, PUBLISH, SETUP]
 
 
 def test_who_may_not_even_look_hears_what_it_takes(

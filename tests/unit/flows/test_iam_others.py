@@ -79,7 +79,9 @@ def test_in_a_users_account_nothing_of_theirs_is_touched(site: Site) -> None:
     assert iam.set_up(site, ALL) == Exit.DONE
     between = everything(site)
     assert before.items() <= between.items()
-    assert len(between) == len(before) + 7  # two policies, three roles, profile, GitHub
+    assert (
+        len(between) == len(before) + 8
+    )  # three policies, three roles, profile, GitHub
     other = IamRequest(
         ("nightly", "person"), ("eu-west-1",), repository="o/g", yes=True
     )

@@ -94,6 +94,14 @@ def test_the_collectors_clock_is_asked_for_by_a_window(child: Any) -> None:
     assert not Collector(POOL).clock_within(100, 200)
 
 
+def test_builds_are_counted_over_the_slots_that_advertise_one(child: Any) -> None:
+    asked = child({"ads": [["b1"], ["b2"], ["b1"], [None], [""]]})
+    assert Collector(POOL).builds() == {"b1": 2, "b2": 1}
+    assert asked.question["present"] == ["AnnexImageBuild"]
+    assert asked.question["attributes"] == ["AnnexImageBuild"]
+    assert asked.question["type"] == "Startd"
+
+
 def test_ten_thousand_slots_are_read_in_one_pass(child: Any) -> None:
     fields = collector.OF_NODE | collector.OF_SLOT
     child({"ads": [row(fields, instance_id=f"i-{n}") for n in range(10_000)]})
@@ -276,6 +284,13 @@ def test_a_value_in_the_question_stays_a_string(bindings: Any) -> None:
     assert bindings.constraint == (
         'AnnexName =?= "a\\" || true || \\"" && time() >= 1 && time() <= 2'
     )
+
+
+def test_attributes_that_have_to_be_there_are_part_of_the_question(
+    bindings: Any,
+) -> None:
+    ask.answer(question("Name", present=["AnnexImageBuild"]))
+    assert bindings.constraint == "AnnexImageBuild =!= undefined"
 
 
 def test_what_the_bindings_say_is_an_answer(bindings: Any) -> None:

@@ -93,7 +93,7 @@ def test_of_all_that_ends_or_changes_a_thing_each_statement_has_a_limit() -> Non
             assert said["Resource"] != "*" or said.get("Condition"), said
 
 
-@pytest.mark.parametrize("who", ["person", "setup", "nightly"])
+@pytest.mark.parametrize("who", ["person", "publish", "setup", "nightly"])
 def test_regions_limit_what_is_made_and_what_nobody_tagged(who: Who) -> None:
     """What only reads, is IAM's, or is ours by a tag already, is free of regions."""
     place = Place(ACCOUNT, "aws-us-gov", REGIONS)
@@ -104,7 +104,7 @@ def test_regions_limit_what_is_made_and_what_nobody_tagged(who: Who) -> None:
         iam = said["Action"][0].startswith("iam:")
         free = (
             *("OfBakes", "OfAnnexes", "GroupOfAnnexes", "TagInTheMaking"),
-            *("GroupsOfPersons", "TheirRules", "TagInTheSetup"),
+            *("GroupsOfPersons", "TheirRules", "TagInTheSetup", "ExportedAmis"),
         )
         if reads or iam or said["Sid"] in free:
             assert "aws:RequestedRegion" not in limits
@@ -112,7 +112,8 @@ def test_regions_limit_what_is_made_and_what_nobody_tagged(who: Who) -> None:
             assert limits["aws:RequestedRegion"] == sorted(REGIONS)
             limited += said["Action"]
     made = {"ec2:RunInstances", "ec2:CreateImage", "ec2:DeregisterImage"}
-    assert ({"ec2:ImportKeyPair"} if who == "setup" else made) <= {*limited}
+    own = {"setup": {"ec2:ImportKeyPair"}, "publish": {"ec2:CopyImage"}}
+    assert own.get(who, made) <= {*limited}
 
 
 def test_a_region_stands_beside_another_condition_of_its_kind() -> None:

@@ -14,6 +14,7 @@ from annexkit.launch.group import SET
 from annexkit.launch.parameter import Parameter
 from annexkit.launch.schedule import GROUP, Schedule
 from annexkit.rights import documents
+from annexkit.rights.changing import STAGES
 from annexkit.rights.words import Place, Who
 from tests.unit.rights.judge import ACCOUNT, REGION, Asked, arn, refused
 
@@ -115,14 +116,6 @@ BAKE: dict[str, list[Asked]] = {
         ec2("CreateTags", "image", has=BAKED, given={tags.EXPIRES: "2"}),
         ec2("DeleteTags", "snapshot", has=BAKED, given={tags.EXPIRES: ""}),
     ],
-    "copy": [
-        *(ec2("CopyImage", kind, given=BAKED) for kind in ("image", "snapshot")),
-        *(
-            ec2("CreateTags", kind, given=BAKED, create_action="CopyImage")
-            for kind in ("image", "snapshot")
-        ),
-        ec2("ModifyImageAttribute", "image", has=BAKED),
-    ],
     "reap": [
         ec2("DeregisterImage", "image"),
         ec2("DeregisterImage", "image", has=BAKED),
@@ -155,6 +148,30 @@ LAUNCH: dict[str, list[Asked]] = {
         )
     ],
 }
+PUBLISH: dict[str, list[Asked]] = {
+    "copy": [
+        *(ec2("CopyImage", kind, given=BAKED) for kind in ("image", "snapshot")),
+        *(
+            ec2("CreateTags", kind, given=BAKED, create_action="CopyImage")
+            for kind in ("image", "snapshot")
+        ),
+        ec2("ModifyImageAttribute", "image", has=BAKED),
+    ],
+    "promote": [
+        ec2("DeleteTags", "image", has=BAKED, given={tags.EXPIRES: ""}),
+        ec2("DeleteTags", "snapshot", has=BAKED, given={tags.EXPIRES: ""}),
+    ],
+    "retire": [
+        *(ec2(action, "image", has=BAKED) for action in STAGES),
+        ec2("CreateTags", "image", has=BAKED, given={tags.RETIRING: "disable 1"}),
+        ec2("DeregisterImage", "image", has=BAKED),
+        ec2("DeleteSnapshot", "snapshot", has=BAKED),
+        Asked(
+            "ssm:GetParameters",
+            f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/annexkit-images/debian13/x86_64",
+        ),
+    ],
+}
 # What nobody may do by these policies, and why somebody would try.
 NEVER: dict[str, Asked] = {
     "end another's instance": ec2("TerminateInstances", "instance", has=THEIRS),
@@ -165,6 +182,7 @@ NEVER: dict[str, Asked] = {
     "elsewhere": Asked(
         "ec2:RunInstances", arn("instance", "*", "sa-east-1"), {}, NODE, "", "sa-east-1"
     ),
+    "disable another's AMI": ec2("DisableImage", "image", has=THEIRS),
     "deregister another's AMI": ec2("DeregisterImage", "image", has=THEIRS),
     "make another's AMI ours": ec2("CreateTags", "image", has=THEIRS, given=BAKED),
     "change another's AMI": ec2("ModifyImageAttribute", "image", has=THEIRS),
@@ -190,8 +208,16 @@ def test_a_launch_may_do_all_it_does(what: str) -> None:
     assert refused_to("person", *LAUNCH[what]) == []
 
 
+@pytest.mark.parametrize("what", PUBLISH)
+@pytest.mark.parametrize("who", ["publish", "nightly"])
+def test_who_decides_what_is_launched_may_do_all_that_takes(
+    who: Who, what: str
+) -> None:
+    assert refused_to(who, *PUBLISH[what]) == []
+
+
 @pytest.mark.parametrize("what", NEVER)
-@pytest.mark.parametrize("who", ["person", "nightly"])
+@pytest.mark.parametrize("who", ["person", "publish", "nightly"])
 def test_what_is_somebody_elses_is_out_of_reach(who: Who, what: str) -> None:
     assert refused_to(who, NEVER[what]) == [NEVER[what]]
 
