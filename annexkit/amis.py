@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,24 +91,26 @@ def require_tokens(
     )
 
 
-def _ami(region: str, said: dict[str, Any]) -> Ami:
-    root: dict[str, Any] = next(
-        (
-            mapping.get("Ebs", {})
-            for mapping in said.get("BlockDeviceMappings", [])
-            if mapping.get("DeviceName") == said.get("RootDeviceName")
-        ),
-        {},
-    )
+def root(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what DescribeImages says of the root device's volume; empty if nothing."""
+    for mapping in said.get("BlockDeviceMappings", []):
+        if mapping.get("DeviceName") == said.get("RootDeviceName"):
+            found: Mapping[str, Any] = mapping.get("Ebs", {})
+            return found
+    return {}
+
+
+def _ami(region: str, said: Mapping[str, Any]) -> Ami:
+    disk = root(said)
     return Ami(
         id=said["ImageId"],
         region=region,
         name=said.get("Name", ""),
-        snapshot=root.get("SnapshotId", ""),
+        snapshot=disk.get("SnapshotId", ""),
         state=said.get("State", ""),
         why=said.get("StateReason", {}).get("Message", ""),
         description=said.get("Description", ""),
-        encrypted=bool(root.get("Encrypted")),
+        encrypted=bool(disk.get("Encrypted")),
         imds=said.get("ImdsSupport", ""),
         tags=from_tags(said.get("Tags", [])),
     )

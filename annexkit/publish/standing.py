@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from annexkit import tags
+from annexkit import amis, tags
 from annexkit.instances import from_tags
 from annexkit.registry import Build, Channels, Registry, State
 from annexkit.registry.model import newest_first
 
-TOKENS = "v2.0"  # law 7
 STANDS = (State.PENDING, State.READY)
 UNSET = "unset"
 UNMARKED = f"it is proved, and still has the tag {tags.EXPIRES}"
@@ -132,10 +131,10 @@ def faults(one: Named, held: Held, account: str) -> list[str]:
     if said is None:
         return [f"{one.ami} does not exist"]
     return [
-        *_differing("state", said.get("State"), "available"),
+        *_differing("state", said.get("State"), amis.AVAILABLE),
         *_differing("owner", said.get("OwnerId"), account),
         *_differing("architecture", said.get("Architecture"), one.arch),
-        *_differing("ImdsSupport", said.get("ImdsSupport"), TOKENS),
+        *_differing("ImdsSupport", said.get("ImdsSupport"), amis.TOKENS),
         *_snapshot(one, root_snapshot(said), held.snapshots),
         *_tags(one, from_tags(said.get("Tags", []))),
     ]
@@ -148,10 +147,7 @@ def marked(said: Mapping[str, Any]) -> bool:
 
 def root_snapshot(said: Mapping[str, Any]) -> str:
     """Return the snapshot of an image's root device; empty when it has none."""
-    for mapping in said.get("BlockDeviceMappings", []):
-        if mapping.get("DeviceName") == said.get("RootDeviceName"):
-            return str(mapping.get("Ebs", {}).get("SnapshotId", ""))
-    return ""
+    return str(amis.root(said).get("SnapshotId", ""))
 
 
 def _differing(what: str, found: object, wanted: str) -> Iterator[str]:
