@@ -248,11 +248,7 @@ class Cloud:
 
         :raises UsageError: naming the first such region and the nearest known one.
         """
-        known = [
-            region
-            for partition in self.session.get_available_partitions()
-            for region in self.session.get_available_regions("ec2", partition)
-        ]
+        known = self.known_regions()
         for region in regions:
             if region not in known:
                 raise UsageError(
@@ -260,6 +256,14 @@ class Cloud:
                     where="--region",
                     mend=nearest(region, known) or "see: aws ec2 describe-regions",
                 )
+
+    def known_regions(self) -> list[str]:
+        """Return the regions that botocore knows, of all partitions."""
+        return [
+            region
+            for partition in self.session.get_available_partitions()
+            for region in self.session.get_available_regions("ec2", partition)
+        ]
 
     def partition_of(self, region: str) -> str:
         """Return the partition of a region, by its name: ``aws``, ``aws-cn``.

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import botocore.session
+from botocore.exceptions import BotoCoreError
 from botocore.utils import parse_timestamp
 
 # What annexkit reads of a described instance (instances, sweep); the SDK passes over
@@ -31,6 +32,17 @@ def new_session() -> boto3.Session:
     loader = session.get_component("data_loader")
     session.register_component("data_loader", _Loader(loader))
     return boto3.Session(botocore_session=session)
+
+
+def profiles() -> list[str]:
+    """Return the names of the profiles that this machine has, whichever is chosen.
+
+    Empty where their files cannot be read; who opens a session is told why.
+    """
+    try:
+        return sorted(botocore.session.Session().available_profiles)
+    except BotoCoreError:
+        return []
 
 
 class _Loader:

@@ -89,10 +89,15 @@ class Interrupted(AnnexkitError):
     """A person or the system asked us to stop (SIGINT, SIGTERM)."""
 
 
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that *name* was meant to be, or ``""``."""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), "")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'x'?`` for the known name closest to *name*, or ``""``."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else ""
+    close = closest(name, known)
+    return f"did you mean '{close}'?" if close else ""
 
 
 def raise_on_errors(found: Iterable[Finding]) -> None:

@@ -46,7 +46,7 @@ def ssh_sources(
         raise NetworkError(
             f"this machine's public address cannot be found out: {error}",
             where=CHECK_IP,
-            mend="name who may use SSH: INVOKE_ANNEXKIT_"
+            mend="name who may use SSH: export INVOKE_ANNEXKIT_"
             f"{where.replace('.', '_').upper()}=192.0.2.7/32",
         ) from error
 
@@ -76,8 +76,8 @@ def vpc_of(
     raise NetworkError(
         "the account has no default VPC",
         where=region,
-        mend=f"name a subnet in {where}, or: aws ec2 create-default-vpc "
-        f"--region {region}",
+        mend=f"aws ec2 create-default-vpc --region {region}; or name a subnet in "
+        f"{where}",
     )
 
 

@@ -83,7 +83,8 @@ def find_packer(program: str = "packer") -> Packer:
         raise UsageError(
             f"Packer is not installed: there is no program '{program}'",
             where="annexkit.packer.program",
-            mend="apt-get install packer (Debian), or hashicorp.com/packer elsewhere",
+            mend=_other(program)
+            or "apt-get install packer (Debian), or hashicorp.com/packer elsewhere",
         )
     try:
         done = run(path, "version", timeout=30, check=False, env=environment())
@@ -91,11 +92,22 @@ def find_packer(program: str = "packer") -> Packer:
         raise UsageError(
             f"'{path} version' does not answer; is it HashiCorp's Packer? ({error})",
             where="annexkit.packer.program",
-            mend="set annexkit.packer.program to the path of HashiCorp's Packer",
+            mend=_other(program)
+            or "set annexkit.packer.program to the path of HashiCorp's Packer",
         ) from error
-    version = parse_version(done.stdout)
-    dialect_for(version)
+    try:
+        version = parse_version(done.stdout)
+        dialect_for(version)
+    except UsageError as error:
+        mend = _other(program) or error.mend
+        raise UsageError(error.what, where=error.where, mend=mend) from None
     return Packer(path, version)
+
+
+def _other(program: str) -> str:
+    """Return the command that takes the Packer on PATH instead; empty without one."""
+    there = shutil.which("packer") if program != "packer" else None
+    return "export INVOKE_ANNEXKIT_PACKER_PROGRAM=packer" if there else ""
 
 
 def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -59,6 +60,16 @@ class Missing(AnnexkitError):
 
     def __init__(self, check: str) -> None:
         super().__init__(f"it needs what '{check}' did not find")
+
+
+def setting(name: str, value: str) -> str:
+    """Return the command that gives a setting another value, in this shell.
+
+    >>> setting("bake.image", "debian13")
+    'export INVOKE_ANNEXKIT_BAKE_IMAGE=debian13'
+    """
+    variable = f"INVOKE_ANNEXKIT_{name.replace('.', '_').upper()}"
+    return f"export {variable}={shlex.quote(value)}"
 
 
 def ok(check: str, what: str) -> Line:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annexkit.doctor.lines import Line, ok, unchecked, warning, wrong
+from annexkit.doctor.lines import Line, ok, setting, unchecked, warning, wrong
 
 ENABLED = ("opt-in-not-required", "opted-in")  # DescribeRegions, OptInStatus
 EVERYWHERE = "0.0.0.0/0"
@@ -37,7 +37,8 @@ def region(name: str, opt_in: str | None, lacking: Iterable[str]) -> Iterator[Li
         yield wrong(check, what, mend=f"{enable}; or choose one: invoke regions")
     if "scheduler" in lacking:
         what = f"as far as this botocore knows, {name} has no EventBridge Scheduler"
-        mend = "choose another: invoke regions; or INVOKE_ANNEXKIT_LAUNCH_SCHEDULER=0"
+        without = setting("launch.scheduler", "0")
+        mend = f"{without}; or choose another region: invoke regions"
         yield warning(check, what, mend=mend)
     if others := [service for service in lacking if service != "scheduler"]:
         what = f"as far as this botocore knows, {name} lacks {', '.join(others)}"
@@ -195,7 +196,7 @@ def quota(want: Want, limit: float, used: int, region: str) -> Line:
         say = warning if want.falls_back else wrong
         return say(check, what, where=code, mend=mend)
     what = f"{said}: room for {want.count} of {small}, but not of {large}"
-    mend = f"leave {large} out: INVOKE_ANNEXKIT_LAUNCH_INSTANCE_TYPES={small}"
+    mend = f"leave {large} out: {setting('launch.instance_types', small)}"
     return warning(check, what, where=code, mend=mend)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from annexkit.doctor.lines import Line, ok, unchecked, warning, wrong
 
@@ -12,6 +12,7 @@ NAMED = re.compile(r"packer-plugin-amazon_v(\d+\.\d+\.\d+)_x")
 # Users report full CPU and stalled builds (issues 676 and 685 of the plugin).
 BAD_PLUGINS = ("1.8.1",)
 GOOD_PLUGIN = "1.8.0"
+NO_PAIR = "export INVOKE_ANNEXKIT_LAUNCH_KEY_NAME= INVOKE_ANNEXKIT_LAUNCH_KEY_FILE=,"
 
 
 def plugin(wanted: str, listed: str | None) -> Iterator[Line]:
@@ -55,12 +56,13 @@ def same_key(pair: str, in_ec2: str, own: str, region: str) -> Line:
         check,
         f"the private file is not that of the key pair '{pair}': no login would work",
         where=region,
-        mend="name the right file (launch.key_file), or make a pair: invoke keypair",
+        mend=f"{NO_PAIR} and each annex gets a key of its own; or name the right "
+        "file (launch.key_file)",
     )
 
 
-def folder(path: str, trouble: str, mend: Sequence[str]) -> Line:
+def folder(path: str, trouble: str, mend: str) -> Line:
     """Judge the state folder; *trouble* is empty when it can be written to."""
     if not trouble:
         return ok("state folder", path)
-    return wrong("state folder", trouble, where=path, mend=" or ".join(mend))
+    return wrong("state folder", trouble, where=path, mend=mend)

@@ -16,16 +16,19 @@ from annexkit.doctor.lines import (
     of_error,
     of_finding,
     ok,
+    setting,
     unchecked,
     warning,
     wrong,
 )
 from annexkit.errors import UsageError
+from annexkit.flows import doctor_instead as instead
 from annexkit.flows import launch_key, launch_request
 from annexkit.flows.doctor_subject import Subject
 from annexkit.launch import group, roles, schedule
 from annexkit.launch.policies import Role, node_role, scheduler_role
 from annexkit.launch.target import MARKETS, quota_family
+from annexkit.network import NetworkError
 
 SERVICES = ("ec2", "ssm", "sts")  # besides EventBridge Scheduler, which is a choice
 OF_TYPES = "--instance-type"  # where offers() says what is wrong with a type
@@ -40,7 +43,8 @@ def identity(subject: Subject) -> Iterator[Line]:
     try:
         found = subject.caller()
     except AwsError as error:  # whatever it is: without an answer nothing can be made
-        yield wrong("identity", error.what, where=error.where, mend=error.mend)
+        mend = instead.profile(error)
+        yield wrong("identity", error.what, where=error.where, mend=mend)
         return
     yield from account.identity(found.arn, found.key_id, found.method, found.endpoint)
 
@@ -62,7 +66,7 @@ def region(subject: Subject) -> Iterator[Line]:
     try:
         name = subject.known_region()
     except UsageError as error:
-        mend = f"{error.mend} all there are: invoke regions"
+        mend = f"{instead.region(subject)}; all there are: invoke regions"
         yield wrong("region", error.what, where=error.where, mend=mend)
         return
     session = subject.cloud().session
@@ -117,7 +121,16 @@ def nodes_network(subject: Subject) -> Iterator[Line]:
 def bake_network(subject: Subject) -> Iterator[Line]:
     """Judge where builders go: the default VPC, or the subnet that is named."""
     subnet = subject.site.settings.bake.subnet_id
-    vpc = network.vpc_of(subject.here(), subject.region, subnet)
+    try:
+        vpc = network.vpc_of(subject.here(), subject.region, subnet)
+    except NetworkError as error:
+        mend = (
+            f"{setting('bake.subnet_id', '')}; or {error.mend}"
+            if subnet
+            else error.mend
+        )
+        yield wrong("bake network", error.what, where=error.where, mend=mend)
+        return
     yield ok("bake network", f"{subnet or 'a default subnet'} in {vpc}")
 
 
@@ -147,7 +160,9 @@ def instance_types(subject: Subject) -> Iterator[Line]:
     subject.here()
     found = subject.after("network", subject.offered)
     bad = [one for one in found.findings if one.where == OF_TYPES]
-    yield from (of_finding("instance types", one) for one in bad)
+    for one in bad:
+        mend = f"{instead.types(subject, found)}; or {one.mend}"
+        yield replace(of_finding("instance types", one), mend=mend)
     if not bad and not found.subnets:
         raise Missing("network")
     if not bad:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from annexkit.bake.dialect import dotted
+from annexkit.bake.image import list_images
 from annexkit.bake.packer import Packer, environment, find_packer
 from annexkit.doctor import account, tools
-from annexkit.doctor.lines import Line, Status, of_finding, ok, warning
-from annexkit.errors import AnnexkitError, Finding
+from annexkit.doctor.lines import Line, Status, of_finding, ok, setting, warning, wrong
+from annexkit.errors import AnnexkitError, Finding, closest
 from annexkit.files import FileError, require_room
 from annexkit.flows import bake_plan, launch_key, pool_check
 from annexkit.flows.bake_run import ROOM
@@ -25,6 +26,12 @@ from annexkit.process import CommandError, run
 def recipe(subject: Subject) -> Iterator[Line]:
     """Judge the recipe of the settings, and the files that a bake reads."""
     site, bake = subject.site, subject.site.settings.bake
+    known = list_images(site.root / site.settings.images_dir)
+    if known and bake.image not in known:
+        mend = setting("bake.image", closest(bake.image, known) or known[0])
+        what = f"there is no image '{bake.image}'; images here: {', '.join(known)}"
+        yield wrong("recipe", what, where="annexkit.bake.image", mend=mend)
+        return
     image = subject.image()
     arch = image.architecture(bake.arch)
     bake_plan.check_checkout(site.root)
@@ -69,7 +76,9 @@ def state_folder(subject: Subject) -> Iterator[Line]:
     """Judge where the journal goes: nothing is made without it (law 4)."""
     path = subject.site.state.absolute()
     trouble = _trouble(path)
-    mend = (f"correct it: ls -ld {path}", "export INVOKE_ANNEXKIT_STATE_DIR=...")
+    mend = f"correct it: ls -ld {path}"
+    if subject.site.settings.state_dir:
+        mend = f"take the usual folder: {setting('state_dir', '')}; or {mend}"
     yield tools.folder(str(path), trouble, mend)
 
 
@@ -94,7 +103,8 @@ def registry(subject: Subject) -> Iterator[Line]:
     named = f"{chosen.ami}, build {chosen.build_id} of {chosen.image.name}"
     if chosen.age(now) > subject.launch.outdated_after:
         what = f"{named} is {spell(chosen.age(now))} old"
-        mend = f"invoke bake --image {chosen.image.name} --region {chosen.region}"
+        bake = f"invoke bake --image {chosen.image.name} --region {chosen.region}"
+        mend = f"{bake} --force"  # also where nothing of its input has changed
         yield warning("registry", what, where=chosen.region, mend=mend)
     else:
         yield ok("registry", f"{subject.launch.channel} is {named}")

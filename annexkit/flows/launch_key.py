@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,16 @@ def configured_file(state: Path, launch: LaunchSettings) -> Path | None:
 def file_findings(state: Path, launch: LaunchSettings) -> list[Finding]:
     """Say what is wrong with the configured key on this machine; nobody is asked."""
     path = configured_file(state, launch)
+    if launch.key_name and path and not os.path.lexists(path):
+        what = f"the private file of key pair '{launch.key_name}' is not there"
+        mend = f"{_make(launch.key_name)}; or, if EC2 has that pair, name its file "
+        mend += "(launch.key_file)"
+        return [Finding(Level.ERROR, what, str(path), mend)]
     return [*_halves(launch, path), *_file(path)]
+
+
+def _make(name: str) -> str:
+    return f"invoke keypair --key-name {shlex.quote(name)}"
 
 
 def _check_made(key: LaunchKey) -> None:
@@ -104,7 +114,7 @@ def _halves(launch: LaunchSettings, path: Path | None) -> list[Finding]:
     if launch.key_name and path:
         return []
     missing = "key_file" if launch.key_name else "key_name"
-    make = f"invoke keypair --key-name {shlex.quote(launch.key_name)}, or "
+    make = f"{_make(launch.key_name)}, or "
     return [
         Finding(
             Level.ERROR,

@@ -119,7 +119,8 @@ def check_ami(site: Site, chosen: Chosen) -> list[Finding]:
         wrong.append(Finding(Level.ERROR, what, chosen.region, bake))
     if said.get("ImdsSupport") != "v2.0":
         what = f"{chosen.ami} does not ask for IMDSv2 (ImdsSupport)"
-        wrong.append(Finding(Level.WARNING, what, chosen.region, bake))
+        # Without --force there is nothing to do: its input did not change.
+        wrong.append(Finding(Level.WARNING, what, chosen.region, f"{bake} --force"))
     return wrong
 
 

@@ -25,8 +25,10 @@ def show_regions(site: Site) -> Exit:
     opt_in = regions.ask_opt_in(site.cloud)
     offered = regions.look(site.cloud, "" if opt_in.answered else opt_in.why)
     names = sorted({*offered.regions, *settings.bake.regions})
+    known = site.cloud.known_regions()
+    use = settings.launch.scheduler
     found = [
-        regions.judge(offered, opt_in, name, scheduler=settings.launch.scheduler)
+        regions.judge(offered, opt_in, name, known=known, scheduler=use)
         for name in names
     ]
     _show(site, offered, opt_in, found)

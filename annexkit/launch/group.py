@@ -89,7 +89,9 @@ def look(cloud: Cloud, region: str, vpc: str) -> Group | None:
             raise NetworkError(
                 f"the security group {NAME} is not annexkit's: its tag is missing",
                 where=f"{group.id} in {region}",
-                mend="rename or remove it, or tag it annexkit:set=annex",
+                mend=f"if annexkit may have it: aws ec2 create-tags --region {region} "
+                f"--resources {group.id} --tags Key=annexkit:set,Value=annex; else "
+                "rename or remove it",
             )
         return group
     return None

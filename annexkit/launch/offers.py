@@ -111,7 +111,8 @@ def find_subnets(
         _error(
             f"there is no subnet {name}",
             "launch.subnets",
-            f"see: aws ec2 describe-subnets --region {region}",
+            "take the default VPC's: export INVOKE_ANNEXKIT_LAUNCH_SUBNETS=; or see "
+            f"which there are: aws ec2 describe-subnets --region {region}",
         )
         for name in wanted
         if name not in {subnet.id for subnet in found}
@@ -139,16 +140,16 @@ def _default_subnets(
             _error(
                 "the account has no default VPC",
                 region,
-                "name subnets: INVOKE_ANNEXKIT_LAUNCH_SUBNETS=subnet-..., or: aws ec2 "
-                f"create-default-vpc --region {region}",
+                f"aws ec2 create-default-vpc --region {region}; or name subnets: "
+                "INVOKE_ANNEXKIT_LAUNCH_SUBNETS=subnet-...",
             )
         ]
     return (), [
         _error(
             "the default VPC has no default subnet",
             region,
-            "name subnets: INVOKE_ANNEXKIT_LAUNCH_SUBNETS=subnet-..., or: aws ec2 "
-            f"create-default-subnet --region {region} --availability-zone {region}a",
+            f"aws ec2 create-default-subnet --region {region} --availability-zone "
+            f"{region}a; or name subnets: INVOKE_ANNEXKIT_LAUNCH_SUBNETS=subnet-...",
         )
     ]
 

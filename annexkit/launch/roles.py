@@ -255,7 +255,9 @@ def _check_ours(own: dict[str, str], kind: str, name: str) -> None:
     raise RoleError(
         f"the {kind} {name} is not annexkit's: its tag is missing",
         where="IAM",
-        mend="remove it, or tag it annexkit:set=annex when annexkit may change it",
+        mend=f"if annexkit may change it: aws iam tag-{kind.replace(' ', '-')} "
+        f"--{kind.replace(' ', '-')}-name {name} --tags Key=annexkit:set,Value=annex; "
+        "else remove it",
     )
 
 

@@ -271,7 +271,8 @@ class Collector:
             mend = "correct pool.collector, or mend the name service (getent hosts)"
         except ConnectionRefusedError:
             what = f"nothing listens at port {port}"
-            mend = "start HTCondor there (systemctl start condor), or correct the port"
+            start = f"as root on {self.pool.host}: systemctl start condor"
+            mend = f"{start}; or correct the port"
         except TimeoutError:
             what = "no answer within 5 s: a firewall, or the host is down"
             mend = f"let this machine reach it at {port}/tcp"

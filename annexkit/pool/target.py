@@ -10,6 +10,7 @@ from annexkit.errors import AnnexkitError, Finding, Level, raise_on_errors
 from annexkit.sections import PoolSettings
 
 PORT = 9618  # HTCondor's own default
+EXPORT = "export INVOKE_ANNEXKIT_POOL"
 ADDRESS = re.compile(
     r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
     r"(?::(?P<port>\d{1,5}))?"
@@ -103,11 +104,18 @@ def findings(settings: PoolSettings) -> list[Finding]:
                 Level.WARNING,
                 "without CCB the pool calls the nodes, and nobody is let in",
                 "annexkit.pool.cidrs",
-                "name the addresses of the central manager and the access points",
+                f"let nodes call the pool: {EXPORT}_CCB=1; or name the addresses of "
+                "the central manager and the access points",
             )
         )
     if settings.update_interval < 1:
-        found.append(_error("must be a second or more", "update_interval", "set 5m"))
+        found.append(
+            _error(
+                "must be a second or more",
+                "update_interval",
+                f"{EXPORT}_UPDATE_INTERVAL=5m",
+            )
+        )
     return found
 
 
@@ -136,10 +144,12 @@ def _of_collector(text: str) -> list[Finding]:
 
 def _of_identity(name: str) -> list[Finding]:
     if not NAME.fullmatch(name):
-        mend = "write the name alone, such as annex; the trust domain is added"
+        mend = (
+            f"write the name alone, the trust domain is added: {EXPORT}_IDENTITY=annex"
+        )
         return [_error(f"{name!r} is no name for annexes", "identity", mend)]
     if name in POWERFUL:
-        mend = "use a name that nothing else has, such as annex"
+        mend = f"use a name that nothing else has, such as: {EXPORT}_IDENTITY=annex"
         return [_error(f"{name!r} may be the pool's administrator", "identity", mend)]
     return []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -86,8 +87,8 @@ class RegistryFile:
                 f"the registry belongs to account {registry.account} at "
                 f"{registry.endpoint}, the session to {account} at {endpoint}",
                 where=str(self.path),
-                mend="log in to that account, or name another file: "
-                "INVOKE_ANNEXKIT_REGISTRY=...",
+                mend="take a registry of its own: export INVOKE_ANNEXKIT_REGISTRY="
+                f"{self._of_account(account)}; or log in to that account",
             )
 
     @contextmanager
@@ -120,13 +121,13 @@ class RegistryFile:
             raise RegistryError(
                 f"the registry is not JSON, perhaps cut off: {error.msg}",
                 where=f"{self.path}:{error.lineno}",
-                mend=f"restore it: git checkout -- {self.path.name}",
+                mend=f"restore it: {self._restoring}",
             ) from error
         if not isinstance(data, dict) or type(data.get("schema")) is not int:
             raise RegistryError(
                 "the registry has no 'schema' number",
                 where=str(self.path),
-                mend=f"restore it: git checkout -- {self.path.name}",
+                mend=f"restore it: {self._restoring}",
             )
         if data["schema"] > SCHEMA:
             raise RegistryError(
@@ -147,9 +148,22 @@ class RegistryFile:
             raise RegistryError(
                 f"the key '{twice}' stands twice in one object",
                 where=str(self.path),
-                mend=f"merge both by hand, or: git checkout -- {self.path.name}",
+                mend=f"merge both by hand, or: {self._restoring}",
             )
         return data
+
+    @property
+    def _restoring(self) -> str:
+        """The command that takes the committed registry back."""
+        name = shlex.quote(self.path.name)
+        folder = self.path.absolute().parent
+        inside = "" if folder == Path.cwd() else f"-C {shlex.quote(str(folder))} "
+        return f"git {inside}checkout -- {name}"
+
+    def _of_account(self, account: str) -> str:
+        """Return where the registry of another account may lie, beside this one."""
+        name = f"{self.path.stem}.{account}{self.path.suffix}"
+        return shlex.quote(str(self.path.with_name(name)))
 
     def _checked(self, data: dict[str, Any]) -> Registry:
         try:

@@ -55,7 +55,7 @@ class Guard:
         """
         action = f"{call.service}:{call.action}"
         if action not in ALWAYS and not allows(
-            self._statements(role), action, resources(call)
+            self.statements_of("Role", role), action, resources(call)
         ):
             code, status = _words(call, *DENIED, QUERY_DENIED)
             on = " on resource: ".join(["", *resources(call)][:2])
@@ -65,16 +65,29 @@ class Guard:
             )
             raise ApiError(code, said, status)
 
-    def _statements(self, role: str) -> list[Mapping[str, Any]]:
-        return [s for text in self._documents(role) for s in statements(text)]
+    def statements_of(self, kind: str, name: str) -> list[Mapping[str, Any]]:
+        """Return what the policies of a ``Role``, ``User`` or ``Group`` say.
 
-    def _documents(self, role: str) -> Iterator[str]:
-        """Yield the texts of the role's policies, its own and the attached ones."""
-        names = self._ask("ListRolePolicies", RoleName=role)
-        for name in names.iterfind(".//PolicyNames/member"):
-            got = self._ask("GetRolePolicy", RoleName=role, PolicyName=name.text or "")
+        :raises ApiError: there is none of that name.
+        """
+        return [s for text in self._documents(kind, name) for s in statements(text)]
+
+    def groups_of(self, user: str) -> list[str]:
+        """Return the names of the groups that a user is in.
+
+        :raises ApiError: there is no such user.
+        """
+        told = self._ask("ListGroupsForUser", UserName=user)
+        return [text_of(one, "GroupName") for one in told.iterfind(".//Groups/member")]
+
+    def _documents(self, kind: str, name: str) -> Iterator[str]:
+        """Yield the texts of somebody's policies, their own and the attached ones."""
+        who = {f"{kind}Name": name}
+        names = self._ask(f"List{kind}Policies", **who)
+        for one in names.iterfind(".//PolicyNames/member"):
+            got = self._ask(f"Get{kind}Policy", **who, PolicyName=one.text or "")
             yield got.findtext(".//PolicyDocument") or "{}"
-        attached = self._ask("ListAttachedRolePolicies", RoleName=role)
+        attached = self._ask(f"ListAttached{kind}Policies", **who)
         for member in attached.iterfind(".//AttachedPolicies/member"):
             arn = text_of(member, "PolicyArn")
             policy = self._ask("GetPolicy", PolicyArn=arn)
@@ -104,6 +117,19 @@ def allows(
     """
     about = [s for s in policy if _meets(action.lower(), s.get("Action", []))]
     return all(_allowed(about, resource) for resource in list(wanted) or [""])
+
+
+def judged(policy: Iterable[Mapping[str, Any]], action: str, resource: str) -> str:
+    """Say how *policy* decides, as IAM's simulation words it; conditions are met."""
+    effects = {
+        s.get("Effect")
+        for s in policy
+        if _meets(action.lower(), s.get("Action", []))
+        and _meets(resource, s.get("Resource", []))
+    }
+    if "Deny" in effects:
+        return "explicitDeny"
+    return "allowed" if effects else "implicitDeny"
 
 
 def resources(call: Call) -> list[str]:

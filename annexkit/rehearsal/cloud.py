@@ -11,15 +11,14 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from typing import Any
 
-import botocore.session
 from pydantic import TypeAdapter, ValidationError
 from werkzeug.wrappers import Request, Response
 
 from annexkit.rehearsal import launch
 from annexkit.rehearsal.access import Guard
+from annexkit.rehearsal.account import Account
 from annexkit.rehearsal.faults import Knobs, Rule
 from annexkit.rehearsal.image_end import ImageEnd
 from annexkit.rehearsal.images import Images
@@ -66,10 +65,12 @@ class Cloud:
         self.instances = Instances(site, self.images, self.inside)
         self._guard = Guard(site.moto, site.roles)
         self.schedules = Schedules(site, self._guard, self.instances.change, clock)
-        networks = NetworkView(site)
+        self._account = Account(site, self._guard)
+        self._networks = networks = NetworkView(site)
         ends = ImageEnd(self.images.made, clock)
         ec2: dict[str, Handler] = {
             "CopyImage": self.images.copy,
+            "CreateDefaultVpc": networks.create_default_vpc,
             "CreateImage": self.instances.create_image,
             "DeregisterImage": self.images.deregister,
             "DescribeImageAttribute": self.images.describe_attribute,
@@ -77,6 +78,8 @@ class Cloud:
             "DescribeInstanceStatus": self.instances.view.describe_status,
             "DescribeInstances": self.instances.view.describe,
             "DescribeNetworkInterfaces": self.instances.view.describe_interfaces,
+            "DescribeRegions": self._account.describe_regions,
+            "DescribeRouteTables": networks.describe_route_tables,
             "DescribeSnapshots": self.images.describe_snapshots,
             "DescribeSubnets": networks.describe_subnets,
             "DescribeVpcs": networks.describe_vpcs,
@@ -93,6 +96,7 @@ class Cloud:
             "TerminateInstances": self.instances.change,
         }
         self._handlers: dict[str, Mapping[str, Handler]] = {
+            **self._account.handlers,
             "ec2": ec2,
             "scheduler": self.schedules.handlers,
             # a price list that knows nothing: moto's own cannot be asked
@@ -178,9 +182,11 @@ class Cloud:
     def _answer(self, call: Call, request: Request) -> Response:
         handler = self._handlers.get(call.service, {}).get(call.action)
         try:
-            check_region(call)
+            self._account.check_region(call)
             inside = INSIDE in request.environ
             self._guard.check(call, access_key(request), inside=inside)
+            if call.service == "ec2":
+                self._networks.furnish(call)
             found = handler(call) if handler else None
             if found is None:
                 return self._site.moto.forward(request)
@@ -231,26 +237,6 @@ class Cloud:
             for i in self.images.all()
         ]
         return {"machines": machines, "images": images}
-
-
-@cache
-def known_regions() -> frozenset[str]:
-    """Return the regions that have EC2."""
-    session = botocore.session.Session()
-    return frozenset(session.get_available_regions("ec2"))
-
-
-def check_region(call: Call) -> None:
-    """Refuse a region that AWS does not have, as it refuses one that is not enabled.
-
-    :raises ApiError: no such region.
-    """
-    if call.service == "ec2" and call.region not in known_regions():
-        raise ApiError(
-            "AuthFailure",
-            "AWS was not able to validate the provided access credentials",
-            401,
-        )
 
 
 def _json(data: Any, status: int = 200) -> Response:

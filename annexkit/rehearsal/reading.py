@@ -21,7 +21,7 @@ SCOPE = re.compile(
     r"Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/"
 )
 # Services whose calls have no name but a method and a path.
-REST = {"scheduler"}
+REST = {"account", "scheduler"}
 
 
 def access_key(request: Request) -> str:

@@ -7,7 +7,7 @@ asked, botocore's own list of endpoints stands in; it is as old as the installed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -112,14 +112,31 @@ class Fitness:
 def ask_opt_in(cloud: Cloud) -> OptIn:
     """Ask which regions the account may use (DescribeRegions); never raises AwsError.
 
-    Asked once, without retries: who is offline wants an answer now.
+    Asked without retries: who is offline wants an answer now.
     """
     home = cloud.session.region_name or HOME
     try:
-        said = cloud.call(home, "describe_regions", launch=True, AllRegions=True)
+        return _opt_in(cloud, home)
     except AwsError as error:
-        return OptIn({}, str(error), error.refused)
-    return OptIn({r["RegionName"]: r.get("OptInStatus", "") for r in said["Regions"]})
+        failed = error
+    # So a default region answers that is not enabled itself (EC2 API, Error codes).
+    if failed.code in ("AuthFailure", "OptInRequired") and _elsewhere(cloud, home):
+        try:
+            return _opt_in(cloud, HOME)
+        except AwsError as error:
+            failed = error
+    return OptIn({}, str(failed), failed.refused)
+
+
+def _elsewhere(cloud: Cloud, home: str) -> bool:
+    """Say whether another region of the same partition may be asked instead."""
+    return home != HOME and cloud.partition_of(home) == PARTITION
+
+
+def _opt_in(cloud: Cloud, home: str) -> OptIn:
+    said = cloud.call(home, "describe_regions", launch=True, AllRegions=True)
+    found = {r["RegionName"]: r.get("OptInStatus") or UNKNOWN for r in said["Regions"]}
+    return OptIn(found)
 
 
 def look(cloud: Cloud, unreached: str = "") -> Offered:
@@ -174,10 +191,17 @@ def from_botocore(cloud: Cloud, partition: str, why: str) -> Offered:
 
 
 def judge(
-    offered: Offered, opt_in: OptIn, region: str, *, scheduler: bool = True
+    offered: Offered,
+    opt_in: OptIn,
+    region: str,
+    *,
+    known: Container[str],
+    scheduler: bool = True,
 ) -> Fitness:
     """Say whether a region will do, and why not.
 
+    :param known: the regions that the installed botocore knows: no other can be named
+        in a setting or flag, whatever AWS says of it.
     :param scheduler: whether launches use EventBridge Scheduler (launch.scheduler).
     """
     services = {need.service: region in offered.where[need.service] for need in NEEDS}
@@ -193,6 +217,8 @@ def judge(
     notes = [_note(need) for need in lacking if need not in vital]
     status = opt_in.of(region)
     reasons = [*_missing(vital, offered.source), *_not_ours(region, status)]
+    if region not in known:
+        reasons.append("newer than the installed botocore: git pull && make install")
     return Fitness(region, services, status, tuple(reasons), tuple(notes))
 
 

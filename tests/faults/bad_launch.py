@@ -247,7 +247,7 @@ def key_for_everybody(scene: LaunchScene) -> None:
     key_file(scene, private(), 0o644)
 
 
-@ALL.when("this SSH private key cannot be read: No such file or directory")
+@ALL.when("the private file of key pair 'mine' is not there")
 def no_key_file(scene: LaunchScene) -> None:
     key_file(scene, "")
     Path(scene.root / "mine.pem").unlink()

@@ -12,7 +12,7 @@ import pytest
 from botocore.utils import parse_timestamp
 from moto import mock_aws
 
-from annexkit.aws_session import READ, moment, new_session
+from annexkit.aws_session import READ, moment, new_session, profiles
 from tests.unit.helpers import AMI, REGION
 
 ANNEXKIT = Path(__file__).parents[2] / "annexkit"
@@ -92,3 +92,15 @@ def test_an_instance_is_read_as_by_the_sdks_own_session(
     assert mine == {name: other[name] for name in other if name in READ}
     assert isinstance(mine["LaunchTime"], datetime)
     assert mine["LaunchTime"].astimezone(UTC) == other["LaunchTime"]
+
+
+def test_profiles_are_named_although_another_one_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("[profile work]\nregion = us-west-2\n[profile home]\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert profiles() == ["home", "work"]
+    config.write_text("[profile")
+    assert profiles() == []

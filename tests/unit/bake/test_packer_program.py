@@ -17,9 +17,24 @@ def program(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_no_packer_is_an_error_that_says_how_to_install_it() -> None:
+def test_where_the_usual_packer_is_there_it_is_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packer = tmp_path / "packer"
+    packer.write_text("")
+    packer.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="no program 'pakcer'") as caught:
+        find_packer("pakcer")
+    assert caught.value.mend == "export INVOKE_ANNEXKIT_PACKER_PROGRAM=packer"
+
+
+def test_no_packer_is_an_error_that_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="not installed") as caught:
-        find_packer("no-such-packer")
+        find_packer("packer")
     assert "apt-get install packer" in caught.value.mend
 
 

@@ -13,6 +13,7 @@ from annexkit.doctor.lines import (
     of_finding,
     ok,
     page,
+    setting,
     unchecked,
     verdict,
     warning,
@@ -116,3 +117,12 @@ def test_what_has_nothing_to_start_from_names_the_other_check() -> None:
     [line] = of_error("c", Missing("network"))
     assert line.status is Status.UNCHECKED
     assert "'network'" in line.what
+
+
+@pytest.mark.parametrize(
+    ("value", "typed"),
+    [("debian13", "debian13"), ("", "''"), ("a,b", "a,b"), ("a b", "'a b'")],
+)
+def test_another_value_is_exported_as_a_shell_reads_it(value: str, typed: str) -> None:
+    said = setting("bake.image", value)
+    assert said == f"export INVOKE_ANNEXKIT_BAKE_IMAGE={typed}"

@@ -111,7 +111,7 @@ SITUATIONS = [
         "network",
         WRONG,
         "no subnet subnet-1",
-        "aws ec2 describe-subnets",
+        "export INVOKE_ANNEXKIT_LAUNCH_SUBNETS=; or see",
     ),
     Situation(
         "may not see subnets",
@@ -175,7 +175,7 @@ SITUATIONS = [
         "bake network",
         WRONG,
         "no subnet subnet-1",
-        "bake.subnet_id",
+        "export INVOKE_ANNEXKIT_BAKE_SUBNET_ID=''",
     ),
     Situation(
         "a misspelled type",
@@ -183,7 +183,7 @@ SITUATIONS = [
         "instance types",
         WRONG,
         "'m7i.larg' is no instance type",
-        "did you mean 'm7i.large'",
+        "export INVOKE_ANNEXKIT_LAUNCH_INSTANCE_TYPES=m7i.large; or did you mean",
     ),
     Situation(
         "a type of another architecture",
@@ -207,7 +207,7 @@ SITUATIONS = [
         "security group",
         WRONG,
         "is not annexkit's",
-        "tag it annexkit:set=annex",
+        "aws ec2 create-tags --region us-west-2 --resources sg-",
     ),
     Situation(
         "a group open to the world",
@@ -239,7 +239,7 @@ SITUATIONS = [
         "node role",
         WRONG,
         "is not annexkit's",
-        "tag it annexkit:set=annex",
+        "aws iam tag-role --role-name annexkit-node --tags Key=",
     ),
     Situation(
         "a role that nobody made",

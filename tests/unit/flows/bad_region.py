@@ -70,7 +70,7 @@ SITUATIONS = [
         "region",
         WRONG,
         "unknown region 'us-wset-2'",
-        "invoke regions",
+        "invoke doctor --region us-west-2; all there are: invoke regions",
     ),
     Situation(
         "region not enabled",
@@ -94,7 +94,7 @@ SITUATIONS = [
         "region",
         WARNING,
         "no EventBridge Scheduler",
-        "INVOKE_ANNEXKIT_LAUNCH_SCHEDULER=0",
+        "export INVOKE_ANNEXKIT_LAUNCH_SCHEDULER=0",
     ),
     Situation(
         "a new account's quota",
@@ -126,7 +126,7 @@ SITUATIONS = [
         "quotas",
         WARNING,
         "but not of m7i.2xlarge",
-        "INSTANCE_TYPES=m7i.large",
+        "export INVOKE_ANNEXKIT_LAUNCH_INSTANCE_TYPES=m7i.large",
     ),
     Situation(
         "quotas may not be asked",
@@ -157,8 +157,8 @@ SITUATIONS = [
         change(launch={"key_name": "alice", "key_file": "/none"}),
         "ssh key",
         WRONG,
-        "No such file",
-        "ssh-keygen -t ed25519",
+        "private file of key pair 'alice' is not there",
+        "invoke keypair --key-name alice",
     ),
     Situation(
         "half a key pair",
@@ -190,7 +190,7 @@ SITUATIONS = [
         "key pair",
         WRONG,
         "not that of the key pair 'alice'",
-        "invoke keypair",
+        "export INVOKE_ANNEXKIT_LAUNCH_KEY_NAME= INVOKE_ANNEXKIT_LAUNCH_KEY_FILE=",
     ),
     Situation(
         "no network to come from",

@@ -103,7 +103,7 @@ SITUATIONS = [
         "recipe",
         WRONG,
         "no image 'debain13'",
-        "did you mean 'debian13'",
+        "export INVOKE_ANNEXKIT_BAKE_IMAGE=debian13",
     ),
     Situation(
         "a file of the checkout is gone",
@@ -119,7 +119,7 @@ SITUATIONS = [
         "packer",
         WRONG,
         "Packer is not installed",
-        "apt-get install packer",
+        "packer",
     ),
     Situation(
         "no plugin",
@@ -159,7 +159,7 @@ SITUATIONS = [
         "registry",
         WRONG,
         "is not JSON",
-        "git checkout -- r.json",
+        " checkout -- r.json",
     ),
     Situation(
         "an old AMI",
@@ -167,7 +167,7 @@ SITUATIONS = [
         "registry",
         WARNING,
         " old",
-        "invoke bake --image debian13",
+        "invoke bake --image debian13 --region us-west-2 --force",
     ),
     Situation(
         "an AMI that is gone", amis(), "ami", WRONG, "does not exist", "invoke bake"
@@ -210,7 +210,7 @@ SITUATIONS = [
         "pool settings",
         WRONG,
         "administrator",
-        "such as annex",
+        "export INVOKE_ANNEXKIT_POOL_IDENTITY=annex",
     ),
     Situation(
         "a pool that is down",

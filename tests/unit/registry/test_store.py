@@ -283,7 +283,8 @@ def test_a_registry_of_another_account_or_endpoint_is_refused(
         file.update(file.claim(account, endpoint))
     for word in (ACCOUNT, account, endpoint):
         assert word in caught.value.what
-    assert "INVOKE_ANNEXKIT_REGISTRY" in caught.value.mend
+    other = file.path.with_name(f"{file.path.stem}.{account}{file.path.suffix}")
+    assert f"export INVOKE_ANNEXKIT_REGISTRY={other};" in caught.value.mend
     assert file.path.read_bytes() == before
 
 
@@ -333,3 +334,16 @@ def test_a_candidate_may_be_pending_but_nothing_else_may(file: RegistryFile) -> 
         set_candidate(registry, "debian13", other, REGION)
 
     assert file.update(change).channel("debian13", "x86_64", REGION).candidate == other
+
+
+def test_a_damaged_registry_is_restored_from_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "registry.json"
+    path.write_text("{")
+    inside, outside = "git checkout -- ", f"git -C {tmp_path} checkout -- "
+    for here, command in ((tmp_path, inside), (Path("/"), outside)):
+        monkeypatch.chdir(here)
+        with pytest.raises(RegistryError) as caught:
+            RegistryFile(path).read()
+        assert caught.value.mend == f"restore it: {command}registry.json"

@@ -8,7 +8,7 @@ import pytest
 
 from annexkit.aws import AwsError, Cloud, connect
 from annexkit.setup import regions
-from annexkit.setup.regions import NEEDS, Offered, OptIn
+from annexkit.setup.regions import NEEDS, Fitness, Offered, OptIn
 from tests.unit.helpers import REGION
 
 Patch = pytest.MonkeyPatch
@@ -20,6 +20,10 @@ def offered(**changes: frozenset[str]) -> Offered:
     """Say that every service is everywhere, but for the changes."""
     where = {need.service: EVERYWHERE for need in NEEDS} | changes
     return Offered("aws-parameters", where)
+
+
+def judge(offered: Offered, opt_in: OptIn, region: str, **more: Any) -> Fitness:
+    return regions.judge(offered, opt_in, region, **{"known": EVERYWHERE, **more})
 
 
 def refusing(code: str, *, refused: bool = True) -> Any:
@@ -148,9 +152,52 @@ def test_who_could_not_ask_knows_nothing_and_says_why(
     assert found.answered is refused
 
 
+def test_a_default_region_that_is_not_enabled_is_no_obstacle(
+    monkeypatch: Patch,
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-south-2")
+    cloud = connect()
+    asked: list[str] = []
+
+    def call(region: str, method: str, **_: Any) -> dict[str, Any]:
+        asked.append(region)
+        if region != "us-east-1":
+            raise AwsError(
+                "no", code="AuthFailure", action="x", region=region, refused=True
+            )
+        return {"Regions": [{"RegionName": REGION, "OptInStatus": "opted-in"}]}
+
+    monkeypatch.setattr(cloud, "call", call)
+    assert regions.ask_opt_in(cloud).of(REGION) == "opted-in"
+    assert asked == ["eu-south-2", "us-east-1"]
+
+
+def test_who_is_refused_everywhere_asks_no_third_time(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-south-2")
+    cloud = connect()
+    monkeypatch.setattr(cloud, "call", refusing("AuthFailure"))
+    found = regions.ask_opt_in(cloud)
+    assert (found.of(REGION), found.answered) == ("unknown", True)
+    assert "us-east-1" in found.why
+
+
+def test_a_status_that_is_not_told_is_not_known(monkeypatch: Patch) -> None:
+    cloud = connect()
+    told = {"Regions": [{"RegionName": REGION}]}
+    monkeypatch.setattr(cloud, "call", lambda *_, **__: told)
+    found = judge(offered(), regions.ask_opt_in(cloud), REGION)
+    assert (found.fit, found.reasons) == (None, ())
+
+
+def test_a_region_that_botocore_does_not_know_cannot_be_used_yet() -> None:
+    found = judge(offered(), ASKED, REGION, known=frozenset())
+    assert found.fit is False
+    assert "newer than the installed botocore" in found.reasons[0]
+
+
 def test_a_region_with_everything_that_is_enabled_is_fit() -> None:
     for region in EVERYWHERE:
-        found = regions.judge(offered(), ASKED, region)
+        found = judge(offered(), ASKED, region)
         assert (found.fit, found.reasons, found.notes) == (True, (), ())
 
 
@@ -162,16 +209,16 @@ def test_a_region_that_lacks_what_is_always_needed_is_unfit(
     service: str, title: str
 ) -> None:
     lacking = offered(**{service: EVERYWHERE - {REGION}})
-    found = regions.judge(lacking, ASKED, REGION)
+    found = judge(lacking, ASKED, REGION)
     assert (found.fit, found.reasons) == (False, (f"no {title}",))
     assert found.services[service] is False
-    assert regions.judge(lacking, ASKED, "eu-north-1").fit is True
+    assert judge(lacking, ASKED, "eu-north-1").fit is True
 
 
 def test_all_that_is_missing_is_said_at_once() -> None:
     gone = EVERYWHERE - {REGION}
     status = OptIn({REGION: "not-opted-in"})
-    found = regions.judge(offered(ssm=gone, sts=gone), status, REGION)
+    found = judge(offered(ssm=gone, sts=gone), status, REGION)
     assert found.reasons == (
         "no SSM, no STS",
         "not enabled in this account: aws account enable-region --region-name "
@@ -188,31 +235,31 @@ def test_all_that_is_missing_is_said_at_once() -> None:
 )
 def test_what_only_a_contract_needs_is_a_note(service: str, note: str) -> None:
     lacking = offered(**{service: frozenset({"eu-north-1"})})
-    found = regions.judge(lacking, ASKED, REGION)
+    found = judge(lacking, ASKED, REGION)
     assert (found.fit, found.notes) == (True, (note,))
 
 
 def test_the_scheduler_is_needed_unless_launches_do_without_it() -> None:
     lacking = offered(scheduler=frozenset({"eu-north-1"}))
-    assert regions.judge(lacking, ASKED, REGION).fit is False
-    found = regions.judge(lacking, ASKED, REGION, scheduler=False)
+    assert judge(lacking, ASKED, REGION).fit is False
+    found = judge(lacking, ASKED, REGION, scheduler=False)
     assert found.fit is True
     assert "EventBridge Scheduler" in found.notes[0]
 
 
 def test_botocore_may_only_be_too_old_to_know() -> None:
     where = {**offered().where, "sts": frozenset({"eu-north-1"})}
-    found = regions.judge(Offered("botocore", where), ASKED, REGION)
+    found = judge(Offered("botocore", where), ASKED, REGION)
     assert found.reasons == ("no STS that this botocore knows of",)
 
 
 def test_without_the_accounts_word_a_region_is_neither_fit_nor_unfit() -> None:
     unasked = OptIn({}, "no credentials", answered=False)
-    assert regions.judge(offered(), unasked, REGION).fit is None
+    assert judge(offered(), unasked, REGION).fit is None
     lacking = offered(ec2=frozenset({"eu-north-1"}))
-    assert regions.judge(lacking, unasked, REGION).fit is False
+    assert judge(lacking, unasked, REGION).fit is False
 
 
 def test_a_region_that_nobody_lists_is_told_as_that() -> None:
-    found = regions.judge(offered(), ASKED, "us-wset-2")
+    found = judge(offered(), ASKED, "us-wset-2")
     assert found.reasons == ("no region of this partition, or misspelt",)
