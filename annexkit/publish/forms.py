@@ -8,6 +8,7 @@ alone.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -67,8 +68,15 @@ def condor(export: Export) -> str:
     """Return a file for HTCondor's configuration, for upstream's ``condor_annex``."""
     lines = [*_head(export, "condor")]
     for one in export.amis:
-        lines += ["", f"# {_said(one)}", f"{knob(one.region)} = {one.ami}"]
+        lines += ["", f"# {_said(one)}", *_pools(one)]
+        lines.append(f"{knob(one.region)} = {one.ami}")
     return _text(lines)
+
+
+def _pools(one: Ami) -> Iterator[str]:
+    """Say which pools an image is for (docs/contracts.md, "Which client")."""
+    if series := re.match(r"(?:\d+:)?(\d+\.\d+)", one.htcondor):
+        yield f"# for pools of HTCondor {series[1]} or newer; others have no job for it"
 
 
 def env(export: Export) -> str:

@@ -134,6 +134,8 @@ def judged(policy: Iterable[Mapping[str, Any]], action: str, resource: str) -> s
 
 def resources(call: Call) -> list[str]:
     """Return the ARNs that a call is about, as far as they are known here."""
+    if call.service == "s3":
+        return [f"arn:aws:s3:::{call.get('Bucket')}/{call.get('Key')}"]
     if call.service != "ssm":
         return []
     names = [*call.members("Names"), call.get("Name") or call.get("Path")]

@@ -91,7 +91,8 @@ class IdentitySource:
             zone=text_of(item, "placement/availabilityZone"),
             account=ACCOUNT,
             private_ip=self._address,
-            public_ip=text_of(item, "ipAddress"),
+            # one address is all that a machine has, and everybody here reaches it
+            public_ip=text_of(item, "ipAddress") and self._address,
             mac=text_of(nic, "macAddress"),
             hostname=private_name(self._region, self._address),
             launch_index=text_of(item, "amiLaunchIndex"),

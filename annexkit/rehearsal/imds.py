@@ -177,7 +177,7 @@ def tree(instance: Identity) -> Tree:
 
 def document(instance: Identity) -> str:
     """Return the instance identity document."""
-    return json.dumps(
+    return written(
         {
             "accountId": instance.account,
             "architecture": instance.architecture,
@@ -189,9 +189,13 @@ def document(instance: Identity) -> str:
             "privateIp": instance.private_ip,
             "region": instance.region,
             "version": "2017-09-30",
-        },
-        indent=2,
+        }
     )
+
+
+def written(data: Mapping[str, str]) -> str:
+    """Write JSON as the service does: blanks around colons, which scripts count on."""
+    return json.dumps(dict(data), indent=2, separators=(",", " : "))
 
 
 def _meta_data(instance: Identity) -> Tree:
@@ -273,10 +277,8 @@ def _iam(instance: Identity) -> Tree:
         "InstanceProfileId": instance.profile_id,
     }
     return {
-        "info": json.dumps(info, indent=2),
-        "security-credentials": {
-            instance.role: json.dumps(dict(instance.credentials), indent=2)
-        },
+        "info": written(info),
+        "security-credentials": {instance.role: written(instance.credentials)},
     }
 
 

@@ -25,6 +25,7 @@ request_memory = 32
 request_disk = 16384
 requirements = AnnexName == "{annex}"
 job_machine_attrs = AnnexName, EC2InstanceID
+{also}
 queue {count}
 """
 ATTRIBUTES = "ProcId,JobStatus,ExitCode,LastRemoteHost,MachineAttrEC2InstanceID0"
@@ -48,15 +49,17 @@ def jobs(
     user: str = "alice",
     seconds: float = 1,
     timeout: float = 180,
+    also: str = "",
     clock: Clock | None = None,
 ) -> list[Job]:
     """Submit jobs that only run on *annex*, and wait until all are done.
 
     :param seconds: how long each job sleeps.
+    :param also: more lines of the submit description.
     :raises Deadline: not all completed in time.
     :raises CommandError: the access point refused them.
     """
-    cluster = submit(host, count, annex, user=user, seconds=seconds)
+    cluster = submit(host, count, annex, user=user, seconds=seconds, also=also)
     wait_for(
         lambda: len(done(host, cluster, user)) >= count,
         what=f"{count} jobs on annex {annex} to complete",
@@ -69,10 +72,16 @@ def jobs(
 
 
 def submit(
-    host: PoolHost, count: int, annex: str, *, user: str = "alice", seconds: float = 1
+    host: PoolHost,
+    count: int,
+    annex: str,
+    *,
+    user: str = "alice",
+    seconds: float = 1,
+    also: str = "",
 ) -> str:
     """Submit jobs and return their cluster's number, without waiting for them."""
-    text = SUBMIT.format(count=count, annex=annex, seconds=seconds)
+    text = SUBMIT.format(count=count, annex=annex, seconds=seconds, also=also)
     said = host.run(user, "condor_submit", "-terse", "-", stdin=text).stdout
     cluster = said.strip().partition(".")[0]
     if not cluster.isdecimal():

@@ -1,6 +1,7 @@
 """What a request asks for, whichever protocol its service speaks.
 
-Source: botocore's service models, "ec2", "query", "json" and "rest-json" protocols.
+Source: botocore's service models, "ec2", "query", "json" and "rest-json" protocols; of
+S3's own only what is done to one object.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ SCOPE = re.compile(
     r"Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/"
 )
 # Services whose calls have no name but a method and a path.
-REST = {"account", "scheduler"}
+REST = {"account", "lambda", "scheduler"}
+# What S3's methods do to an object; IAM names the right to read it in one way.
+OBJECT = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject"}
 
 
 def access_key(request: Request) -> str:
@@ -40,6 +43,8 @@ def read_call(request: Request) -> Call | None:
         return Call(service, region, target.rpartition(".")[2], params, True, data)
     if service in REST:
         return _rest_call(request, service, region)
+    if service == "s3":
+        return _object_call(request, region)
     pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
     if request.method == "POST" and "form" in request.headers.get("Content-Type", ""):
         body = request.get_data(cache=True).decode()
@@ -73,6 +78,17 @@ def _rest_call(request: Request, service: str, region: str) -> Call | None:
             merged = {**told, **query, **labels}
             return Call(service, region, action, dict(flat(merged)), True, merged)
     return None
+
+
+def _object_call(request: Request, region: str) -> Call | None:
+    path = request.path.lstrip("/")
+    if named := re.match(r"(.+)\.s3[.-]", request.host):  # the bucket is in the name
+        path = f"{named[1]}/{path}"
+    bucket, _, key = path.partition("/")
+    action = OBJECT.get(request.method)
+    if not (action and bucket and key):
+        return None
+    return Call("s3", region, action, {"Bucket": bucket, "Key": key})
 
 
 @cache

@@ -15,6 +15,7 @@ from annexkit.rehearsal.machines import Machine, State
 from annexkit.rehearsal.site import Site
 from annexkit.rehearsal.wire import Call, Element, put, text_of
 
+PAGE = "1000"  # EC2's own; moto's is 100 reservations
 NO_TOKEN = "ABCDE"  # noqa: S105 - what moto says when there is no client token
 
 
@@ -49,6 +50,8 @@ class View:
         """DescribeInstances, filtered after moto's answer is put right."""
         ours, others = filters.split(filters.read(call), filters.INSTANCE_PATHS)
         params = {**call.without("Filter").params, **filters.params(others)}
+        if not call.members("InstanceId"):  # which EC2 takes only without the other
+            params.setdefault("MaxResults", PAGE)
         root = self._site.moto.ask(Call("ec2", call.region, call.action, params))
         self.put_right(root)
         reservations = root.find("reservationSet")
@@ -87,6 +90,8 @@ class View:
         for item in described(root):
             if instance := self._find(text_of(item, "instanceId")):
                 _renumber(item, instance)
+                if text_of(item, "ipAddress"):  # everybody here reaches the one it has
+                    put(item, "ipAddress", instance.address)
                 _describe_machine(item, instance.machine)
                 if instance.spot:
                     put(item, "instanceLifecycle", "spot")

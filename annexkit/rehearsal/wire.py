@@ -113,7 +113,9 @@ def error_response(error: ApiError, call: Call) -> Response:
     said = (
         f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
     )
-    if call.service == "ec2":
+    if call.service == "s3":
+        body = f"<Error>{said}</Error>"
+    elif call.service == "ec2":
         body = (
             f"<Response><Errors><Error>{said}</Error></Errors>"
             "<RequestID>rehearsal</RequestID></Response>"
@@ -240,6 +242,8 @@ def _signed(service: str, region: str) -> dict[str, str]:
 
 
 def _plain(answered: Any) -> Response:
-    kept = ("Content-Type", "x-amzn-RequestId", "Date")
-    headers = [(k, v) for k, v in answered.headers if k in kept]
+    # the length, since an answer to HEAD has one and no body
+    kept = {"content-type", "content-length", "etag", "last-modified", "date"}
+    kept |= {"x-amzn-requestid"}
+    headers = [(k, v) for k, v in answered.headers if k.lower() in kept]
     return Response(answered.get_data(), answered.status_code, headers)

@@ -45,7 +45,7 @@ root_volume = {
   encrypted  = true
 }
 
-contracts = ["annexkit"]
+contracts = ["annexkit", "annex-ec2"]
 
 tags = {}
 

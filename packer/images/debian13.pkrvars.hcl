@@ -86,7 +86,7 @@ root_volume = {
 
 # How an instance may get its pool configuration: annexkit, annex-ec2, seed-cfn
 # (docs/architecture.md, "Words").
-contracts = ["annexkit"]
+contracts = ["annexkit", "annex-ec2"]
 
 # Further tags for the AMI, its snapshots, the builder and its volume.
 tags = {}

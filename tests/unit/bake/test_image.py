@@ -75,8 +75,8 @@ def test_an_unknown_image_is_answered_with_those_there_are(
             "sizes = 11: unknown key 'root_volume.sizes' -- did you mean 'size'?",
         ),
         (
-            'contracts = ["annexkit"]',
-            'contracts = ["annexkit"]\nzzz = 1',
+            'contracts = ["annexkit", "annex-ec2"]',
+            'contracts = ["annexkit", "annex-ec2"]\nzzz = 1',
             "zzz = 1: unknown key 'zzz' -- known here: base, contracts, description, "
             "enable_repositories, environment, family, htcondor, instance_type, "
             "packages, repositories, root_volume, ssh_user, steps, tags",
@@ -209,12 +209,12 @@ def test_an_unknown_image_is_answered_with_those_there_are(
             "iops = 100: 'root_volume.iops' should be greater than or equal to 3000",
         ),
         (
-            'contracts = ["annexkit"]',
+            'contracts = ["annexkit", "annex-ec2"]',
             'contracts = ["annexkits"]',
             "contracts = [\"annexkits\"]: 'contracts.0' should be 'annexkit'",
         ),
         (
-            'contracts = ["annexkit"]',
+            'contracts = ["annexkit", "annex-ec2"]',
             "contracts = []",
             "contracts = []: contracts must name at least one",
         ),

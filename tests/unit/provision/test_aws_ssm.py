@@ -19,18 +19,19 @@ from tests.unit.provision.metadata_stub import Behaviour, serving, values
 from tests.unit.provision.node import load
 
 imds = load("imds")
+aws = load("aws_call")
 ssm = load("aws_ssm")
 
 NAME = "/annexkit/grid/0123456789ab"
 KEYS = {"AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "s3cr3t/+", "Token": "t0k=="}
 ROLE = values(
     {
-        ssm.ROLE: "annexkit-node",
-        f"{ssm.ROLE}annexkit-node": json.dumps({"Code": "Success", **KEYS}),
+        aws.ROLE: "annexkit-node",
+        f"{aws.ROLE}annexkit-node": json.dumps({"Code": "Success", **KEYS}),
         "meta-data/services/domain": "amazonaws.com",
     }
 )
-AT_ONCE = dict.fromkeys(ssm.PATIENCE, 0.0)
+AT_ONCE = dict.fromkeys(aws.PATIENCE, 0.0)
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -97,12 +98,12 @@ def test_a_parameter_is_fetched_by_the_role(service: Any) -> None:
     "url", ["https://ssm.us-west-2.amazonaws.com", "http://127.0.0.1:8080"]
 )
 def test_the_signature_is_the_one_of_awss_own_sdk(url: str) -> None:
-    body, stamp = b'{"Name": "x"}', "20240517T120000Z"
-    mine = ssm.signed(url, body, "us-west-2", ssm.Credentials(*KEYS.values()), stamp)
+    stamp, call = "20240517T120000Z", ssm.call(NAME, "us-west-2")
+    mine = aws.signed(url, call, aws.Credentials(*KEYS.values()), stamp)
     theirs = AWSRequest(
         "POST",
         url,
-        data=body,
+        data=call.body,
         headers={"content-type": ssm.CONTENT, "x-amz-target": ssm.TARGET},
     )
     signer = SigV4Auth(Credentials(*KEYS.values()), "ssm", "us-west-2")
@@ -136,7 +137,7 @@ def test_each_failure_has_its_word_and_a_sentence(
     service: Any, answer: tuple[Any, ...], kind: str, said: str
 ) -> None:
     service.answers = [answer]
-    with pytest.raises(ssm.SsmError) as failed:
+    with pytest.raises(aws.AwsError) as failed:
         ssm.get_parameter(NAME, "us-west-2", patience=AT_ONCE)
     assert failed.value.kind == kind
     assert said in str(failed.value)
@@ -147,8 +148,8 @@ def test_each_failure_has_its_word_and_a_sentence(
 def test_an_instance_without_a_role_is_told_so(
     service: Any, behaviour: Behaviour
 ) -> None:
-    del behaviour.values[ssm.ROLE]
-    with pytest.raises(ssm.SsmError, match="has no IAM role") as failed:
+    del behaviour.values[aws.ROLE]
+    with pytest.raises(aws.AwsError, match="has no IAM role") as failed:
         ssm.get_parameter(NAME, "us-west-2", patience=AT_ONCE)
     assert failed.value.kind == "no-role"
 
@@ -156,8 +157,8 @@ def test_an_instance_without_a_role_is_told_so(
 def test_a_role_that_is_not_ready_is_told_so(
     service: Any, behaviour: Behaviour
 ) -> None:
-    behaviour.values[f"{ssm.ROLE}annexkit-node"] = b'{"Code": "Failed"}'
-    with pytest.raises(ssm.SsmError, match="no credentials for role annexkit-node"):
+    behaviour.values[f"{aws.ROLE}annexkit-node"] = b'{"Code": "Failed"}'
+    with pytest.raises(aws.AwsError, match="no credentials for role annexkit-node"):
         ssm.get_parameter(NAME, "us-west-2", patience=AT_ONCE)
 
 
@@ -165,7 +166,7 @@ def test_an_endpoint_that_is_not_there_is_told_so(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:1")
-    with pytest.raises(ssm.SsmError, match="cannot be asked") as failed:
+    with pytest.raises(aws.AwsError, match="cannot be asked") as failed:
         ssm.get_parameter(NAME, "us-west-2", patience=AT_ONCE)
     assert failed.value.kind == "unreachable"
 
@@ -187,10 +188,11 @@ def test_without_a_word_of_the_environment_it_is_awss_own_address(
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     client = imds.Imds.from_environment()
-    assert ssm.endpoint(client, "us-west-2") == "https://ssm.us-west-2.amazonaws.com"
+    oregon, beijing = (ssm.call(NAME, name) for name in ("us-west-2", "cn-north-1"))
+    assert aws.endpoint(client, oregon) == "https://ssm.us-west-2.amazonaws.com"
     behaviour.values["meta-data/services/domain"] = b"amazonaws.com.cn"
-    assert ssm.endpoint(client, "cn-north-1").endswith("cn-north-1.amazonaws.com.cn")
+    assert aws.endpoint(client, beijing) == "https://ssm.cn-north-1.amazonaws.com.cn"
 
 
 def test_credentials_do_not_show_themselves() -> None:
-    assert KEYS["SecretAccessKey"] not in repr(ssm.Credentials(*KEYS.values()))
+    assert KEYS["SecretAccessKey"] not in repr(aws.Credentials(*KEYS.values()))

@@ -37,7 +37,8 @@ def annex(**changes: Any) -> str:
         "annex": "my-annex",
         "owner": "alice",
         "mode": "one-node",
-        "lease_expires": int(time.time()) + 3600,
+        # Longer than any run of all tests: what is written here is read at its end.
+        "lease_expires": int(time.time()) + 86_400,
         "idle_seconds": 900,
         **changes,
     }

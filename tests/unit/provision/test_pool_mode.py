@@ -23,7 +23,7 @@ from tests.unit.provision.test_contract_annexkit import (
 )
 
 annex_file = load("annex_file")
-aws_ssm = load("aws_ssm")
+aws_call = load("aws_call")
 htcondor = load("htcondor_config")
 pool_secret = load("pool_secret")
 
@@ -189,7 +189,7 @@ def test_without_the_secret_htcondor_stays_stopped_and_the_reason_is_there(
     monkeypatch.setattr(contract, "tell", lambda *said: told.append(said))
 
     def no_role(annex: object, tell: Any) -> bytes:
-        error = aws_ssm.SsmError("no-role", "the instance has no IAM role")
+        error = aws_call.AwsError("no-role", "the instance has no IAM role")
         tell(error)
         raise error
 
@@ -272,7 +272,7 @@ def test_what_is_no_token_is_refused_and_not_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pool_secret, "get_parameter", lambda *_, **__: "hush hush")
-    with pytest.raises(aws_ssm.SsmError, match="is no token") as failed:
+    with pytest.raises(aws_call.AwsError, match="is no token") as failed:
         pool_secret.fetch(parsed())
     assert "hush" not in str(failed.value)
 

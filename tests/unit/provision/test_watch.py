@@ -35,6 +35,12 @@ MOVED = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let now be the test's, not the one of an hour ago when it was collected."""
+    monkeypatch.setitem(globals(), "NOW", int(time.time()))
+
+
 @pytest.fixture
 def watching(
     machine: Machine, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch

@@ -12,14 +12,12 @@ ANNEXKIT_ROOT is a prefix for every path, for tests.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
 from pathlib import Path
 
 from annex_file import (
-    PLAIN,
     Annex,
     AnnexFileError,
     checked,
@@ -27,55 +25,25 @@ from annex_file import (
     leased,
     read,
 )
+from contract import (
+    CONFIG,
+    FAILED,
+    READY,
+    ROOT,
+    ContractError,
+    instance,
+    tell,
+)
 from htcondor_config import annex_config, config, lease_config
 from imds import Imds, MetadataError
 from lease import LeaseError, arm, systemctl, write
 
-ROOT = os.environ.get("ANNEXKIT_ROOT", "")
 ANNEX = Path(f"{ROOT}/etc/annexkit/annex.json")
-READY = Path(f"{ROOT}/run/annexkit/ready")
-FAILED = Path(f"{ROOT}/run/annexkit/failed")
-CONFIG = Path(f"{ROOT}/etc/condor/config.d")
 # The end of the lease as the watch last heard it (annexkit-watch.service).
 REMEMBERED = Path(f"{ROOT}/var/lib/annexkit/lease")
 # Which node fetched the pool's secret that is there, and from where.
 SECRET_OF = Path(f"{ROOT}/var/lib/annexkit/secret")
 TAG = "meta-data/tags/instance/annexkit:expires"
-
-# Attribute in the ads -> where the metadata service keeps it.
-INSTANCE = {
-    "EC2InstanceID": "meta-data/instance-id",
-    "EC2InstanceType": "meta-data/instance-type",
-    "EC2AMIID": "meta-data/ami-id",
-    "EC2AvailabilityZone": "meta-data/placement/availability-zone",
-    "EC2PublicIP": "meta-data/public-ipv4",
-}
-
-
-class ContractError(Exception):
-    """The annex cannot be set up as asked: a kind, and what to correct."""
-
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
-
-
-def instance(imds: Imds) -> dict[str, str]:
-    """Ask what the node is in EC2. No public address is a normal answer.
-
-    :raises MetadataError: the metadata service did not answer.
-    :raises ContractError: it gave no instance id, or what no EC2 service would say.
-    """
-    found = {name: imds.text(path) for name, path in INSTANCE.items()}
-    values = {name: value for name, value in found.items() if value}
-    if "EC2InstanceID" not in values:
-        raise ContractError("metadata", "the metadata service names no instance id")
-    for name, value in values.items():
-        if not PLAIN.fullmatch(value):
-            raise ContractError(
-                "metadata", f"the metadata service says {value!r} for {name}"
-            )
-    return values
 
 
 def lease_end(told: int) -> int:
@@ -149,7 +117,7 @@ def fetch_secret(annex: Annex, source: str, node: str) -> None:
     :raises ContractError: it cannot be had.
     """
     # Only where they are needed: they cost time at boot.
-    from aws_ssm import SsmError  # noqa: PLC0415
+    from aws_call import AwsError  # noqa: PLC0415
     from pool_secret import fetch, outlives, store  # noqa: PLC0415
 
     origin = f"{node} {source}\n"
@@ -157,7 +125,7 @@ def fetch_secret(annex: Annex, source: str, node: str) -> None:
         return
     try:
         store(ROOT, annex, fetch(annex, lambda error: tell(error.kind, str(error))))
-    except SsmError as error:
+    except AwsError as error:
         raise ContractError(error.kind, str(error)) from error
     write(SECRET_OF, origin, 0o644)
 
@@ -167,15 +135,6 @@ def _said(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
-
-
-def tell(kind: str, text: str) -> None:
-    """Say what is wrong, in the journal and where checks look for it."""
-    line = " ".join(text.split())
-    print(
-        f"annexkit: error: {line}; HTCondor stays stopped", file=sys.stderr, flush=True
-    )
-    write(FAILED, f"{kind} {line}\n", 0o644)
 
 
 def main() -> int:

@@ -61,6 +61,14 @@ UPDATE_INTERVAL = {update}
 MASTER_UPDATE_INTERVAL = {update}
 """
 
+# The startd ends when nobody claimed it for long, and the master must not stay behind.
+STARTD_GONE = (
+    "MASTER.DAEMON_SHUTDOWN_FAST = "
+    "(STARTD_StartTime == 0) && ((time() - DaemonStartTime) > 60)"
+)
+# Upstream's own limit, for a tarball that names none (ANNEX_DEFAULT_UNCLAIMED_TIMEOUT).
+UPSTREAM_IDLE = 900
+
 METHODS = {"idtokens": "FS, IDTOKENS", "password": "FS, PASSWORD"}
 
 # A peer that knows the pool password is condor@password from 23.9 on, and before
@@ -146,10 +154,27 @@ def ending(idle_seconds: int) -> str:
     if idle_seconds:
         lines += [
             f"STARTD_NOCLAIM_SHUTDOWN = {idle_seconds}",
-            "MASTER.DAEMON_SHUTDOWN_FAST = "
-            "(STARTD_StartTime == 0) && ((time() - DaemonStartTime) > 60)",
+            STARTD_GONE,
         ]
     return "\n".join(lines) + "\n"
+
+
+def upstream_config(public_ip: str = "") -> str:
+    """Render what an execute node needs besides upstream's tarball.
+
+    Upstream's package has it as 50ec2.config. The tarball's own file is read before
+    this one, and says how long the node may be idle.
+
+    :param public_ip: empty without one; then the node is reached by the collector.
+    """
+    reached = "CCB_ADDRESS = $(COLLECTOR_HOST)"
+    if public_ip:
+        reached = f"TCP_FORWARDING_HOST = {public_ip}"
+    lines = ["# Written at each boot by annexkit; changes here do not last."]
+    lines += ["DAEMON_LIST = MASTER STARTD", reached]
+    lines += ["if ! defined STARTD_NOCLAIM_SHUTDOWN"]
+    lines += [f"  STARTD_NOCLAIM_SHUTDOWN = {UPSTREAM_IDLE}", "endif"]
+    return "\n".join(lines) + "\n" + ending(0) + f"{STARTD_GONE}\n"
 
 
 def config(values: dict[str, str], body: str, *true: str) -> str:

@@ -8,7 +8,6 @@ four fixed bytes hides it from a glance and from nobody else.
 from __future__ import annotations
 
 import json
-import os
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
@@ -16,18 +15,20 @@ from itertools import cycle
 from pathlib import Path
 
 from annex_file import Annex
-from aws_ssm import SsmError, get_parameter
+from aws_call import AwsError
+from aws_ssm import get_parameter
 from htcondor_config import PASSWORD_FILE, TOKEN_FILE
+from node_files import put
 
 # JSON Web Token: three parts of URL-safe Base64 (RFC 7519, 7515).
 TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 SCRAMBLE = b"\xde\xad\xbe\xef"
 
 
-def fetch(annex: Annex, tell: Callable[[SsmError], None] = lambda error: None) -> bytes:
+def fetch(annex: Annex, tell: Callable[[AwsError], None] = lambda error: None) -> bytes:
     """Return the secret as its file holds it.
 
-    :raises SsmError: it cannot be had, or is no secret of the wanted kind.
+    :raises AwsError: it cannot be had, or is no secret of the wanted kind.
     """
     if annex.secret is None or annex.pool is None:
         raise ValueError("only an annex of mode 'pool' has a secret")
@@ -35,7 +36,7 @@ def fetch(annex: Annex, tell: Callable[[SsmError], None] = lambda error: None) -
     if annex.pool.method == "password":
         return scrambled(text.encode())
     if not TOKEN.fullmatch(text):
-        raise SsmError("refused", f"what {annex.secret.ssm} holds is no token")
+        raise AwsError("refused", f"what {annex.secret.ssm} holds is no token")
     return text.encode() + b"\n"
 
 
@@ -43,17 +44,7 @@ def store(root: str, annex: Annex, data: bytes) -> bool:
     """Put the secret in its place; say whether it changed anything."""
     password = annex.pool is not None and annex.pool.method == "password"
     path = Path(root + (PASSWORD_FILE if password else TOKEN_FILE))
-    if path.exists() and path.read_bytes() == data:
-        return False
-    path.parent.mkdir(mode=0o755 if password else 0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.annexkit-new")
-    beside.unlink(missing_ok=True)
-    # Never readable to others, not even for a moment.
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    beside.replace(path)
-    return True
+    return put(path, data, 0o600, 0o755 if password else 0o700)
 
 
 def outlives(root: str, annex: Annex, when: int) -> bool:

@@ -5,6 +5,10 @@ Writes one word to /run/annexkit/contract: annexkit, seed-cfn, annex-ec2 or none
 A contract is selected only when the image carries it (/etc/annexkit/image.json).
 With none, HTCondor stays stopped.
 
+Upstream's client tags its instances and does not let the metadata service show tags;
+so EC2 itself is asked for them, where nothing else was selected and the instance has a
+role. Upstream's role may call DescribeInstances, and not DescribeTags.
+
 ANNEXKIT_ROOT is a prefix for every path, for tests.
 """
 
@@ -15,6 +19,7 @@ import os
 import re
 import sys
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +31,13 @@ SELECTED = Path(f"{ROOT}/run/annexkit/contract")
 
 MARKER = re.compile(r"^\s*# annexkit: contract=(\S+)\s*$", re.MULTILINE)
 CFN_INIT = re.compile(r"^(?!\s*#).*(?<![\w-])cfn-init(?![\w-])", re.MULTILINE)
+UPSTREAM = "annex-ec2"
 UPSTREAM_TAG = "htcondor:AnnexName"
+# How long EC2 is asked, by kind of failure (seconds): less than the unit may take.
+PATIENCE = {
+    **{"no-role": 20.0, "denied": 20.0, "missing": 20.0, "clock": 20.0},
+    **{"unreachable": 120.0, "busy": 120.0, "refused": 0.0},
+}
 
 
 @dataclass(frozen=True)
@@ -34,11 +45,13 @@ class Facts:
     """What the metadata service says about this instance, as far as it matters.
 
     The profile and the tag are looked at only where there is no user data.
+    *not_asked* is why EC2 was not asked for the tag, or did not say.
     """
 
     user_data: str = ""
     has_profile: bool = False
     annex_tag: str = ""
+    not_asked: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,7 @@ class Choice:
 
 
 def choose(facts: Facts, carried: frozenset[str]) -> Choice:
-    """Select by the rules of docs/architecture.md, "At boot, one contract"."""
+    """Select by the rules of docs/contracts.md."""
     wanted = _wanted(facts)
     if wanted.contract == "none" or wanted.contract in carried:
         return wanted
@@ -83,12 +96,10 @@ def _wanted_without_user_data(facts: Facts) -> Choice:
     if not facts.annex_tag:
         return Choice(
             "none",
-            f"there is no user data, and no tag {UPSTREAM_TAG} in the instance's "
-            "metadata",
+            f"there is no user data, and no tag {UPSTREAM_TAG}"
+            + (f" in the metadata; {facts.not_asked}" if facts.not_asked else ""),
         )
-    return Choice(
-        "annex-ec2", f"there is no user data, and the tag {UPSTREAM_TAG} is set"
-    )
+    return Choice(UPSTREAM, f"there is no user data, and the tag {UPSTREAM_TAG} is set")
 
 
 def plain_text(user_data: bytes) -> str:
@@ -121,17 +132,39 @@ def _gunzipped(data: bytes) -> bytes:
         return data
 
 
-def gather(imds: Imds) -> Facts:
-    """Ask the metadata service, no more than the rules need.
+def gather(
+    imds: Imds,
+    carried: frozenset[str],
+    patience: Mapping[str, float] = PATIENCE,
+) -> Facts:
+    """Ask the metadata service, and EC2, no more than the rules need.
 
-    :raises MetadataError: it did not answer, or refused.
+    :raises MetadataError: the metadata service did not answer, or refused.
     """
     user_data = plain_text(imds.get("user-data") or b"")
     if user_data.strip():
         return Facts(user_data)
-    profile = imds.get("meta-data/iam/info")
-    tag = imds.text(f"meta-data/tags/instance/{UPSTREAM_TAG}") if profile else None
-    return Facts("", profile is not None, tag or "")
+    if imds.get("meta-data/iam/info") is None:
+        return Facts()
+    if tag := imds.text(f"meta-data/tags/instance/{UPSTREAM_TAG}"):
+        return Facts("", True, tag)
+    if UPSTREAM not in carried:
+        return Facts("", True, "", f"EC2 is not asked without contract '{UPSTREAM}'")
+    return _asked(imds, patience)
+
+
+def _asked(imds: Imds, patience: Mapping[str, float]) -> Facts:
+    """Ask EC2 for the tag."""
+    from aws_call import AwsError  # noqa: PLC0415  (costs time, and few need it)
+    from aws_own import Aws  # noqa: PLC0415
+
+    instance = imds.text("meta-data/instance-id") or ""
+    region = imds.text("meta-data/placement/region") or ""
+    try:
+        itself = Aws(region, patience=patience).itself(instance)
+    except AwsError as error:
+        return Facts("", True, "", f"EC2 does not tell: {error}")
+    return Facts("", True, itself.tags.get(UPSTREAM_TAG, ""))
 
 
 def carried_contracts(path: Path) -> frozenset[str]:
@@ -152,7 +185,8 @@ def main() -> int:
     """Select, write, say; exit code 1 when it could not be found out."""
     code = 0
     try:
-        choice = choose(gather(Imds.from_environment()), carried_contracts(IMAGE))
+        carried = carried_contracts(IMAGE)
+        choice = choose(gather(Imds.from_environment(), carried), carried)
     except (MetadataError, ValueError) as error:
         choice, code = Choice("none", f"it could not be found out: {error}"), 1
     SELECTED.parent.mkdir(parents=True, exist_ok=True)

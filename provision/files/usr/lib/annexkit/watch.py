@@ -20,7 +20,8 @@ from collections.abc import Callable
 from typing import Optional
 
 from annex_file import Annex, AnnexFileError, leased, read_annex
-from contract_annexkit import ANNEX, CONFIG, REMEMBERED, ROOT, extended, lease_end
+from contract import CONFIG, ROOT
+from contract_annexkit import ANNEX, REMEMBERED, extended, lease_end
 from htcondor_config import lease_config
 from imds import Imds, MetadataError
 from lease import LeaseError, is_active, move, systemctl, write
@@ -79,7 +80,7 @@ class Watch:
         Not one that holds long enough: a launch's own does, and is deleted by the time
         its nodes get their lease, so that asking for it would hold everything up.
         """
-        from aws_ssm import SsmError  # noqa: PLC0415  (rarely needed)
+        from aws_call import AwsError  # noqa: PLC0415  (rarely needed)
         from pool_secret import fetch, outlives, store  # noqa: PLC0415
 
         if outlives(ROOT, self.annex, self.expires):
@@ -87,7 +88,7 @@ class Watch:
         try:
             if store(ROOT, self.annex, fetch(self.annex)):
                 say("the pool's secret was renewed")
-        except SsmError as error:
+        except AwsError as error:
             say(f"the pool's secret stays as it is: {error}")
 
     def _advertise(self) -> None:

@@ -104,7 +104,7 @@ locals {
     "ANNEXKIT_BUILD=${var.build_id}",
     "ANNEXKIT_DIGEST=${var.digest}",
     "ANNEXKIT_DATE=${var.build_date}",
-    "ANNEXKIT_CONTRACTS=annexkit",
+    "ANNEXKIT_CONTRACTS=annexkit annex-ec2",
     "ANNEXKIT_SSH_USER=admin",
     "ANNEXKIT_HTCONDOR_SOURCE=distro",
     "ANNEXKIT_HTCONDOR_VERSION=23.9",
