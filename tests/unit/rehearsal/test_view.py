@@ -63,6 +63,17 @@ def test_the_machines_address_and_state_show_everywhere() -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "page"),
+    [({}, "1000"), ({"MaxResults": "5"}, "5"), ({"InstanceId__1": "i-1"}, None)],
+)
+def test_moto_gives_as_many_at_once_as_ec2(
+    asked: dict[str, str], page: str | None
+) -> None:
+    _, moto = describe(an_instance(), **asked)
+    assert moto.calls[-1].params.get("MaxResults") == page
+
+
+@pytest.mark.parametrize(
     ("name", "value", "there"),
     [
         ("instance-state-name", "pending", True),
@@ -75,7 +86,7 @@ def test_the_machines_address_and_state_show_everywhere() -> None:
 def test_a_filter_is_about_what_shows(name: str, value: str, there: bool) -> None:
     root, moto = describe(an_instance(State.PENDING), **a_filter(name, value))
     assert (len(list(root.iterfind("reservationSet/item"))) == 1) is there
-    assert moto.calls[0].params == {}
+    assert set(moto.calls[0].params) == {"MaxResults"}
 
 
 def test_a_filter_that_only_moto_knows_is_left_to_moto() -> None:
