@@ -3,6 +3,8 @@
 set -o errexit -o nounset -o pipefail
 # shellcheck source=provision/lib.sh
 . "${ANNEXKIT_PROVISION:?set by the Packer template}/lib.sh"
+# shellcheck source=provision/helper_scripts.sh
+. "${ANNEXKIT_PROVISION}/helper_scripts.sh"
 
 main() {
   require_variables ANNEXKIT_CONTRACTS
@@ -15,6 +17,7 @@ main() {
   # Compiled once here and not at each boot.
   python3 -m compileall -q "${ANNEXKIT_ROOT}/usr/lib/annexkit"
   set_units 40
+  ! applies contract=seed-cfn || install_helper_scripts
 }
 
 main "$@"

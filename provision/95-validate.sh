@@ -79,6 +79,18 @@ check_htcondor() {
     report "htcondor: condor.service runs in the bake"
 }
 
+# Contract seed-cfn: the programs at the paths by which the 2016 tool's stacks call them.
+check_helper_scripts() {
+  local program
+  applies contract=seed-cfn || return 0
+  for program in /opt/aws/bin/cfn-init /usr/bin/aws /usr/bin/curl /usr/sbin/service; do
+    [[ -x "${ANNEXKIT_ROOT}${program}" ]] ||
+      report "helper scripts: no program ${program} (step 40 sees to it)"
+  done
+  [[ -n "${ANNEXKIT_ROOT}" ]] || /opt/aws/bin/cfn-init --help > /dev/null 2>&1 ||
+    report "helper scripts: /opt/aws/bin/cfn-init does not run"
+}
+
 check_description() {
   python3 -m json.tool "${ANNEXKIT_ROOT}/etc/annexkit/image.json" > /dev/null 2>&1 ||
     report "file /etc/annexkit/image.json: missing or no JSON (step 80 writes it)"
@@ -91,6 +103,7 @@ main() {
   check_passwords
   check_console
   check_description
+  check_helper_scripts
   [[ -n "${ANNEXKIT_ROOT}" ]] || check_htcondor
   [[ "${FOUND}" -eq 0 ]] || die "the image is not clean: ${FOUND} finding(s), listed above"
   rm -rf "${ANNEXKIT_ROOT}/var/tmp/annexkit"

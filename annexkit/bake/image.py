@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -114,7 +115,10 @@ def _fields(place: hcl.Place) -> list[str]:
     model: Any = Image
     for part in place:
         if hasattr(model, "model_fields"):
-            model = model.model_fields[str(part)].annotation
+            kind = model.model_fields[str(part)].annotation
+            # A part that may be left out is "Part | None".
+            kinds = get_args(kind) if NoneType in get_args(kind) else ()
+            model = next((one for one in kinds if one is not NoneType), kind)
         else:  # a mapping: its keys are the recipe's own
             model = get_args(model)[1]
     return sorted(name for name in model.model_fields if (*place, name) != ("name",))

@@ -97,6 +97,23 @@ class HTCondor(Part):
         return self
 
 
+class HelperScripts(Part):
+    """Who brings cfn-init and its siblings, which contract seed-cfn runs."""
+
+    source: Literal["annexkit", "aws"]
+    url: Url | None = None
+    sha256: Annotated[str, matching(r"[0-9a-f]{64}", "64 hex digits")] | None = None
+
+    @model_validator(mode="after")
+    def _aws_fields(self) -> Self:
+        given = [name for name in ("url", "sha256") if getattr(self, name) is not None]
+        if self.source == "aws" and len(given) < 2:
+            raise ValueError("source 'aws' also needs url and sha256")
+        if self.source != "aws" and given:
+            raise ValueError(f"only source 'aws' has {' and '.join(given)}")
+        return self
+
+
 class RootVolume(Part):
     """The gp3 root volume: GiB, operations a second, MiB/s."""
 
@@ -130,6 +147,7 @@ class Image(Part):
     repositories: Mapping[RepositoryName, Repository] = {}
     enable_repositories: tuple[Word, ...] = ()
     packages: tuple[Package, ...] = ()
+    helper_scripts: HelperScripts | None = None
     tags: Mapping[TagKey, TagValue] = {}
     environment: Mapping[Variable, Text] = {}
 
@@ -245,6 +263,17 @@ def _package_steps(image: Image) -> list[Problem]:
     return [(("steps",), what)]
 
 
+def _helper_scripts(image: Image) -> list[Problem]:
+    wanted = "seed-cfn" in image.contracts
+    if wanted and image.helper_scripts is None:
+        what = "contract 'seed-cfn' needs helper_scripts: who brings cfn-init"
+        return [(("contracts",), what)]
+    if image.helper_scripts is not None and not wanted:
+        what = "helper_scripts are for contract 'seed-cfn', which is not named"
+        return [(("helper_scripts",), what)]
+    return []
+
+
 def _own_tags(image: Image) -> list[Problem]:
     wrong: list[Problem] = [
         (("tags", key), f"tag '{key}' is not a recipe's to set")
@@ -273,6 +302,7 @@ RULES: tuple[Callable[[Image], list[Problem]], ...] = (
     _family,
     _chosen_repository,
     _package_steps,
+    _helper_scripts,
     _own_tags,
     _own_environment,
 )

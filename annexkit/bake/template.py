@@ -245,6 +245,11 @@ def _environment(image: Image) -> list[str]:
         "ANNEXKIT_HTCONDOR_VERSION": condor.series,
     }
     ours |= _upstream(image) | _packages(image)
+    if image.helper_scripts is not None:
+        ours["ANNEXKIT_CFN_SOURCE"] = image.helper_scripts.source
+        if image.helper_scripts.source == "aws":
+            ours["ANNEXKIT_CFN_URL"] = image.helper_scripts.url or ""
+            ours["ANNEXKIT_CFN_SHA256"] = image.helper_scripts.sha256 or ""
     both = [*ours.items(), *sorted(image.environment.items())]
     return [joined(f"{key}=", value) for key, value in both]
 

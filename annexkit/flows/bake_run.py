@@ -35,6 +35,8 @@ from annexkit.registry.edits import put_build, set_candidate
 from annexkit.sweep.find import Thing, find_things
 from annexkit.sweep.take import take
 
+# What provision/helper_scripts.sh calls them in the package list.
+HELPER_SCRIPTS = ("annexkit-cfn-init", "aws-cfn-bootstrap")
 ROOM = 16 << 20  # bytes; a log of which the disk is full would hide why Packer failed
 
 
@@ -245,6 +247,7 @@ def _register(site: Site, plan: BakePlan, ami: Ami) -> None:
         parts=summary(plan.digest.parts),
         git=_git(site.root),
         contracts=list(plan.image.contracts),
+        helper_scripts=" ".join(_row(site, listed, HELPER_SCRIPTS)),
         base_ami=BaseImage(id=plan.base.id, name=plan.base.name, owner=plan.base.owner),
         htcondor=_installed(site, listed) or plan.version,
         packer=dotted(plan.packer.version),
@@ -278,9 +281,14 @@ def _save_packages(site: Site, plan: BakePlan) -> Packages:
 
 def _installed(site: Site, listed: Packages) -> str:
     """Return the version of HTCondor that the package list names."""
+    return next(iter(_row(site, listed, ("condor",))[1:]), "")
+
+
+def _row(site: Site, listed: Packages, names: tuple[str, ...]) -> list[str]:
+    """Return name and version of the one of some packages that is in the list."""
     text = (site.registry.path.parent / listed.path).read_text(encoding="utf-8")
     rows = [line.split("\t") for line in text.splitlines()]
-    return next((row[1] for row in rows if row[0] == "condor"), "")
+    return next((row[:2] for row in rows if row[0] in names), [])
 
 
 def _git(root: Path) -> Git:

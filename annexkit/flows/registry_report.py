@@ -147,6 +147,7 @@ def _provenance(build: Build) -> list[tuple[str, str]]:
         ("base AMI", f"{build.base_ami.id} {build.base_ami.name}"),
         ("HTCondor", build.htcondor),
         ("contracts", ", ".join(build.contracts)),
+        *([("helper scripts", build.helper_scripts)] if build.helper_scripts else []),
         ("git", f"{build.git.sha}{' (changed)' if build.git.dirty else ''}"),
         ("Packer", build.packer),
         ("packages", build.packages.path if build.packages else "-"),

@@ -80,7 +80,11 @@ class RegionBuild(Record):
 
 
 class Build(Record):
-    """One bake of one image for one architecture."""
+    """One bake of one image for one architecture.
+
+    ``helper_scripts``: which CloudFormation helper scripts are really in it, as name
+    and version; empty without contract seed-cfn.
+    """
 
     created: AwareDatetime
     arch: Literal["x86_64", "arm64"]
@@ -88,6 +92,7 @@ class Build(Record):
     parts: dict[str, str] = Field(default_factory=dict)
     git: Git = Git()
     contracts: list[str] = Field(default_factory=list)
+    helper_scripts: str = ""
     base_ami: BaseImage
     htcondor: str = ""
     packer: str = ""

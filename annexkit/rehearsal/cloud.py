@@ -28,6 +28,7 @@ from annexkit.rehearsal.network_view import NetworkView
 from annexkit.rehearsal.reading import access_key, read_call
 from annexkit.rehearsal.schedules import Schedules
 from annexkit.rehearsal.site import Site
+from annexkit.rehearsal.stacks import Stacks
 from annexkit.rehearsal.wire import (
     ApiError,
     Call,
@@ -99,6 +100,9 @@ class Cloud:
             **self._account.handlers,
             "ec2": ec2,
             "scheduler": self.schedules.handlers,
+            "cloudformation": {
+                "DescribeStackResource": Stacks(site.moto).describe_resource
+            },
             # a price list that knows nothing: moto's own cannot be asked
             "pricing": {"GetProducts": lambda _: {"PriceList": []}},
         }

@@ -88,6 +88,12 @@ root_volume = {
 # (docs/architecture.md, "Words").
 contracts = ["annexkit", "annex-ec2"]
 
+# Only with contract seed-cfn, and then required: who brings /opt/aws/bin/cfn-init
+# (docs/seed-cfn.md):
+#   helper_scripts = { source = "annexkit" }   ours: what the 2016 tool's stacks use
+#   helper_scripts = { source = "aws", ... }   AWS's own tarball: also url, and sha256
+#                                              of that file
+
 # Further tags for the AMI, its snapshots, the builder and its volume.
 tags = {}
 

@@ -20,6 +20,13 @@ install_gpg() {
   install_packages gpg
 }
 
+# What AWS's tarball of the CloudFormation helper scripts needs to be installed and run.
+# heat-cfntools, OpenStack's own of the same names, is no substitute: it takes neither
+# cfn-init's -v nor the instance's role.
+helper_scripts_packages() {
+  printf '%s\n' python3-daemon python3-pystache python3-setuptools python3-venv
+}
+
 # Unsafe I/O leaves out dpkg's fsync of every file: a builder that loses power
 # is thrown away, and a clean stop precedes the snapshot.
 apt_get() {

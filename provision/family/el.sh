@@ -13,6 +13,12 @@ base_packages() {
   command -v curl > /dev/null || printf 'curl\n'
 }
 
+# What AWS's helper scripts for CloudFormation import; some of it is EPEL's (package
+# names of Fedora, not tried here: no EL repository can be reached).
+helper_scripts_packages() {
+  printf '%s\n' python3-daemon python3-pip python3-pystache python3-setuptools python3-wheel
+}
+
 install_gpg() {
   install_packages gnupg2
 }

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 IMAGES = ROOT / "packer" / "images"
 RECIPES = (
     *("al2023", "alma9", "alma9-osg"),
-    *("debian13", "debian13-c25", "ubuntu2404"),
+    *("debian13", "debian13-c25", "debian13-cfn", "ubuntu2404"),
 )
 STEPS = (
     *("10-system", "15-repositories", "20-htcondor", "25-packages", "30-cloud-init"),

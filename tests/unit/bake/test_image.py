@@ -78,8 +78,8 @@ def test_an_unknown_image_is_answered_with_those_there_are(
             'contracts = ["annexkit", "annex-ec2"]',
             'contracts = ["annexkit", "annex-ec2"]\nzzz = 1',
             "zzz = 1: unknown key 'zzz' -- known here: base, contracts, description, "
-            "enable_repositories, environment, family, htcondor, instance_type, "
-            "packages, repositories, root_volume, ssh_user, steps, tags",
+            "enable_repositories, environment, family, helper_scripts, htcondor, "
+            "instance_type, packages, repositories, root_volume, ssh_user, steps, tags",
         ),
         (
             "  size       = 10",
@@ -212,6 +212,36 @@ def test_an_unknown_image_is_answered_with_those_there_are(
             'contracts = ["annexkit", "annex-ec2"]',
             'contracts = ["annexkits"]',
             "contracts = [\"annexkits\"]: 'contracts.0' should be 'annexkit'",
+        ),
+        (
+            'contracts = ["annexkit", "annex-ec2"]',
+            'contracts = ["seed-cfn"]',
+            "contracts = [\"seed-cfn\"]: contract 'seed-cfn' needs helper_scripts",
+        ),
+        (
+            'contracts = ["annexkit", "annex-ec2"]',
+            'contracts = ["annexkit"]\nhelper_scripts = { source = "annexkit" }',
+            'helper_scripts = { source = "annexkit" }: helper_scripts are for contract',
+        ),
+        (
+            'contracts = ["annexkit", "annex-ec2"]',
+            'contracts = ["seed-cfn"]\nhelper_scripts = { source = "aws" }',
+            "helper_scripts = { source = \"aws\" }: 'helper_scripts' source 'aws' also "
+            "needs url and sha256",
+        ),
+        (
+            'contracts = ["annexkit", "annex-ec2"]',
+            'contracts = ["seed-cfn"]\n'
+            'helper_scripts = { source = "annexkit", url = "https://example.org/x" }',
+            'helper_scripts = { source = "annexkit", url = "https://example.org/x" }: '
+            "'helper_scripts' only source 'aws' has url",
+        ),
+        (
+            'contracts = ["annexkit", "annex-ec2"]',
+            'contracts = ["seed-cfn"]\n'
+            'helper_scripts = { source = "annexkit", sha = "1" }',
+            'helper_scripts = { source = "annexkit", sha = "1" }: unknown key '
+            "'helper_scripts.sha' -- did you mean 'sha256'?",
         ),
         (
             'contracts = ["annexkit", "annex-ec2"]',

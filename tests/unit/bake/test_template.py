@@ -17,7 +17,7 @@ import pytest
 
 from annexkit.bake import hcl
 from annexkit.bake.dialect import Dialect
-from annexkit.bake.recipe import HTCondor, Image
+from annexkit.bake.recipe import HelperScripts, HTCondor, Image
 from annexkit.bake.template import Rendered, render
 from annexkit.bake.variables import run_variables
 from annexkit.bake.written import write_rendered
@@ -293,6 +293,21 @@ class TestBuild:
             "ANNEXKIT_HTCONDOR_VERSION=23.9",
             "SITE=x y",
         ]
+
+    def test_helper_scripts_are_told_only_with_their_contract(self) -> None:
+        aws = HelperScripts(source="aws", url="https://example.com/x", sha256="a" * 64)
+        for image, wanted in (
+            (recipe(), {}),
+            (recipe("debian13-cfn"), {"SOURCE": "annexkit"}),
+            (
+                recipe("debian13-cfn", helper_scripts=aws),
+                {"SOURCE": "aws", "URL": aws.url, "SHA256": aws.sha256},
+            ),
+        ):
+            (local,) = template(image)["locals"]
+            told = dict(item.split("=", 1) for item in local["environment"])
+            told = {k: v for k, v in told.items() if k.startswith("ANNEXKIT_CFN_")}
+            assert told == {f"ANNEXKIT_CFN_{k}": v for k, v in wanted.items()}
 
     def test_upstreams_repository_is_told_only_for_upstream(self) -> None:
         upstream = HTCondor(

@@ -54,6 +54,7 @@ class Bakery:
     packing: dict[str, Event] = field(default_factory=dict)
     proving: Event = nothing
     tokens: str | None = "v2.0"
+    packages: str = "condor\t23.9.6\tamd64\n"
     runs: int = 0
     validated: list[Path] = field(default_factory=list)
     proved: list[prove.Subject] = field(default_factory=list)
@@ -133,7 +134,7 @@ class Bakery:
         ami.imds_support = self.tokens  # moto keeps what is set, but shows only this
         backend.amis[ami.id] = ami
         self.packing.get(region, nothing)()
-        (manifest.parent / "packages.tsv").write_text("condor\t23.9.6\tamd64\n")
+        (manifest.parent / "packages.tsv").write_text(self.packages)
         return BuildResult("debian13", "run", {region: ami.id}, seconds=1.5)
 
     def _proof(self, site: Site, subject: prove.Subject) -> prove.Proof:

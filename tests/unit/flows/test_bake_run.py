@@ -71,6 +71,17 @@ def test_the_package_list_lies_beside_the_registry_under_its_hash(
     assert hashlib.sha256(data).hexdigest() == listed.packages.sha256
 
 
+def test_which_helper_scripts_are_in_it_is_read_from_what_was_installed(
+    bakery: Bakery,
+) -> None:
+    plan = bakery.plan()
+    bakery.packages = "annexkit-cfn-init\t0123456789ab\tall\n" + bakery.packages
+    bake_run.bake(bakery.site, plan)
+    build = bakery.site.registry.read().images["debian13"].builds[plan.build_id]
+    assert build.helper_scripts == "annexkit-cfn-init 0123456789ab"
+    assert build.htcondor == "23.9.6"
+
+
 def test_an_ami_that_does_not_require_tokens_is_no_result(bakery: Bakery) -> None:
     bakery.tokens = None
     with pytest.raises(AnnexkitError, match=r"ImdsSupport=v2\.0"):
