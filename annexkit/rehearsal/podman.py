@@ -148,12 +148,12 @@ class Podman:
 
     def subnets(self) -> Iterator[tuple[str, str]]:
         """Yield (network name, subnet) of every podman network on this host."""
-        names = self.call("network", "ls", "--quiet").split()
-        for network in (
-            json.loads(self.call("network", "inspect", *names)) if names else ()
-        ):
-            for subnet in network.get("subnets") or ():
-                yield network["name"], subnet["subnet"]
+        for name in self.call("network", "ls", "--quiet").split():
+            done = run(*self.command("network", "inspect", name), check=False)
+            if done.exit_code != 0:  # another rehearsal's, taken down meanwhile
+                continue
+            for subnet in json.loads(done.stdout)[0].get("subnets") or ():
+                yield name, subnet["subnet"]
 
     def machines(self) -> list[str]:
         """Return the ids of the rehearsal's containers, running or not."""

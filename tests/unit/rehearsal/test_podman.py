@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import resource
 from pathlib import Path
 
@@ -47,6 +48,20 @@ def test_limits_have_an_end_where_ours_have_none(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (infinite, infinite))
     files, processes = podman.limits()
     assert (files, processes) == (1 << 20, podman.MOST_PROCESSES)
+
+
+def test_a_network_that_goes_meanwhile_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*args: str | Path, **_: object) -> Completed:
+        words = tuple(str(a) for a in args)
+        if "ls" in words:
+            return Completed(words, 0, "here\ngone\nbare\n", "")
+        if words[-1] == "gone":
+            return Completed(words, 125, "[]", "network not found")
+        subnets = [{"subnet": "10.1.0.0/20"}] if words[-1] == "here" else None
+        return Completed(words, 0, json.dumps([{"subnets": subnets}]), "")
+
+    monkeypatch.setattr(podman, "run", run)
+    assert list(Podman("01234567").subnets()) == [("here", "10.1.0.0/20")]
 
 
 class Runtimes:
