@@ -100,7 +100,7 @@ ALL.recipe("expression", USER, "ssh_user = var.user", "'ssh_user' is an expressi
 ALL.recipe("key-twice", USER, f"{USER}\n{USER}", "'ssh_user' is set twice")
 ALL.recipe("block", "base = {", "base {", "'base' is a block here")
 ALL.recipe("owner", "136693071363", "debian", "'debian' is not a 12-digit account")
-ALL.recipe("contract", '["annexkit"]', '["annexkt"]', "'contracts.0' should be")
+ALL.recipe("contract", '["annexkit", ', '["annexkt", ', "'contracts.0' should be")
 ALL.recipe("upstream", '{\n  source = "distro"', '{\n  source = "upstream"',
            "'upstream' also needs url")  # fmt: skip
 ALL.recipe("own-name", USER, f'name = "x"\n{USER}', "an image's name is its file's")

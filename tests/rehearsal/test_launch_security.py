@@ -303,7 +303,7 @@ def test_a_job_reaches_neither_metadata_nor_a_secret(launched: Launched) -> None
 
 def a_job(found: Grounds, script: str) -> str:
     """Run a script as a job of alice on the annex, and return what it printed."""
-    text = pool_jobs.SUBMIT.format(count=1, annex="grid", seconds=0)
+    text = pool_jobs.SUBMIT.format(count=1, annex="grid", seconds=0, also="")
     path = "/home/alice/curious"
     write = ("sh", "-c", f"cat >{path} && chmod 755 {path}")
     found.host.run("alice", *write, stdin=f"#!/bin/bash\n{script}\n")
