@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
 
+from annexkit.waiting import wait_for
 from tests.unit.provision.conftest import NODE, Machine
 from tests.unit.provision.metadata_stub import Behaviour
 from tests.unit.provision.node import load
@@ -283,9 +283,7 @@ def test_what_failed_is_tried_again_while_it_may_pass_and_said_meanwhile(
         text=True,
     )
     failed = node.root / "run/annexkit/failed"
-    end = time.monotonic() + 20
-    while not failed.exists() and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_for(failed.exists, what="the reason", timeout=20, poll=0.02)
     assert failed.read_text().startswith("missing there is no s3://")
     assert not is_ready(node)
     cloud.put("config-grid.tar.gz", tarball(TREE))
