@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from annexkit import network, tags, userdata
-from annexkit.aws import AwsError
+from annexkit import amis, network, tags, userdata
 from annexkit.bake.base import BaseAmi, resolve_base
 from annexkit.bake.dialect import Dialect, dialect_for, dotted
 from annexkit.bake.digest import (
@@ -31,7 +30,6 @@ from annexkit.bake.variables import RunVariables, run_variables
 from annexkit.bake.written import write_rendered
 from annexkit.errors import Finding, Level, raise_on_errors
 from annexkit.flows.site import Site
-from annexkit.instances import from_tags
 from annexkit.registry import Build, RegionBuild, State
 from annexkit.registry.edits import find_equal
 from annexkit.registry.model import newest_first
@@ -265,26 +263,15 @@ def _equal(
         return None
     build_id, build, there = found
     names = registry.channel(image.name, arch, region)
-    standing = _standing(site, region, there.ami or "")
+    ami = amis.get(site.cloud, region, there.ami or "")
     return Equal(
         build_id=build_id,
         build=build,
         there=there,
-        stands=standing is not None,
-        marked=tags.EXPIRES in from_tags((standing or {}).get("Tags", [])),
+        stands=ami is not None and ami.state == amis.AVAILABLE,
+        marked=ami is not None and tags.EXPIRES in ami.tags,
         current=names.current == build_id and there.state is State.READY,
     )
-
-
-def _standing(site: Site, region: str, ami: str) -> dict[str, Any] | None:
-    """Return what EC2 says of an AMI that can be used; None when it cannot."""
-    try:
-        found = site.cloud.describe_images(region, ImageIds=[ami], Owners=["self"])
-    except AwsError as error:
-        if error.code.startswith("InvalidAMIID."):
-            return None
-        raise
-    return next((said for said in found if said.get("State") == "available"), None)
 
 
 def _version(
