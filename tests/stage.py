@@ -86,6 +86,17 @@ class Stage:
             for thing in _things(self.ec2(region))
         )
 
+    def remove_images(self, region: str, *amis: str | None) -> None:
+        """Take away those of these AMIs that are still there; without any, all."""
+        ec2 = self.ec2(region)
+        these = [{"Name": "image-id", "Values": list(amis)}] if amis else []
+        found = ec2.describe_images(Owners=["self"], Filters=these)["Images"]
+        for image in found:
+            ec2.deregister_image(ImageId=image["ImageId"])
+            for disk in image["BlockDeviceMappings"]:
+                if "SnapshotId" in disk.get("Ebs", {}):
+                    ec2.delete_snapshot(SnapshotId=disk["Ebs"]["SnapshotId"])
+
     def git_status(self) -> str:
         return run("git", "-C", self.checkout, "status", "--porcelain").stdout
 

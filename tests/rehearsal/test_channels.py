@@ -76,6 +76,8 @@ def place(stage: Stage, tmp_path: Path) -> Iterator[Place]:
     stage.calm()
     yield place
     stage.calm()
+    for region in REGIONS:
+        stage.remove_images(region, *(b.regions[region].ami for b in made.values()))
 
 
 def there(place: Place, one: str, region: str) -> RegionBuild:

@@ -42,8 +42,11 @@ def place(stage: Stage, baked: Baked, tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture
-def elsewhere() -> tuple[str, ...]:
-    return next(REGIONS), next(REGIONS), next(REGIONS)
+def elsewhere(stage: Stage) -> Iterator[tuple[str, ...]]:
+    three = next(REGIONS), next(REGIONS), next(REGIONS)
+    yield three
+    for region in three:
+        stage.remove_images(region)
 
 
 def ours(stage: Stage, region: str) -> list[dict[str, Any]]:

@@ -54,6 +54,7 @@ def test_the_calls_for_an_annex_and_the_policies_are_the_same(
         leave_a_secret(found)
         reaped = recorded(found.place, "reap", "--yes")
         copied = recorded(found.place, "copy", "--region", ELSEWHERE)
+        found.place.stage.remove_images(ELSEWHERE)
         end = recorded(found.place, "teardown", "--yes")
     for action in (
         "ec2:RunInstances",
