@@ -7,6 +7,7 @@ from pathlib import Path
 
 from annexkit.errors import Exit, Finding, Level, UsageError, nearest
 from annexkit.flows.site import Site
+from annexkit.pool.version import served
 from annexkit.registry import Build, Channels, ImageRecord, Registry, json_schema
 from annexkit.registry.model import newest_first
 from annexkit.registry.store import dump
@@ -146,7 +147,7 @@ def _provenance(build: Build) -> list[tuple[str, str]]:
         ("digest", build.digest),
         ("base AMI", f"{build.base_ami.id} {build.base_ami.name}"),
         ("HTCondor", build.htcondor),
-        ("contracts", ", ".join(build.contracts)),
+        ("contracts", _contracts(build)),
         *([("helper scripts", build.helper_scripts)] if build.helper_scripts else []),
         ("git", f"{build.git.sha}{' (changed)' if build.git.dirty else ''}"),
         ("Packer", build.packer),
@@ -158,3 +159,9 @@ def _provenance(build: Build) -> list[tuple[str, str]]:
             said += f", booted in {there.boot_seconds:.1f} s"
         rows.append((region, said))
     return rows
+
+
+def _contracts(build: Build) -> str:
+    """Return the contracts, and what was found of the pools they are of use in."""
+    pools = served(build.htcondor)
+    return ", ".join(build.contracts) + (f"; for {pools}" if pools else "")

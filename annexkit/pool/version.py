@@ -43,6 +43,18 @@ def skew(image: str, pool: str) -> list[Finding]:
     ]
 
 
+def served(image: str) -> str:
+    """Say which pools run jobs on nodes of an image; empty when it is not known.
+
+    Tried with upstream's client of either version, too (docs/contracts.md).
+
+    >>> served("1:23.9.6+dfsg-2.1")
+    'pools of HTCondor 23.9 or newer'
+    """
+    found = series(image)
+    return f"pools of HTCondor {found[0]}.{found[1]} or newer" if found else ""
+
+
 def _short(version: str) -> str:
     match = NUMBERS.search(version)
     return match[0] if match else version

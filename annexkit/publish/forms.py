@@ -8,12 +8,12 @@ alone.
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
+from annexkit.pool.version import served
 from annexkit.publish.choose import Ami, Export, LeftOut
 
 KNOB = "ANNEX_DEFAULT_ODI_IMAGE_ID"
@@ -75,8 +75,8 @@ def condor(export: Export) -> str:
 
 def _pools(one: Ami) -> Iterator[str]:
     """Say which pools an image is for (docs/contracts.md, "Which client")."""
-    if series := re.match(r"(?:\d+:)?(\d+\.\d+)", one.htcondor):
-        yield f"# for pools of HTCondor {series[1]} or newer; others have no job for it"
+    if pools := served(one.htcondor):
+        yield f"# for {pools}; others have no job for it"
 
 
 def env(export: Export) -> str:
@@ -138,6 +138,7 @@ def as_json(export: Export) -> str:
             "build": one.build,
             "htcondor": one.htcondor,
             "contracts": list(one.contracts),
+            "pools": served(one.htcondor),
             "created": one.created.isoformat(),
             "verified_at": one.verified_at.isoformat() if one.verified_at else None,
             "age_days": one.age,

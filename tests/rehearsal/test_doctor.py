@@ -42,6 +42,7 @@ def patient(
     stage.calm()
     found = Patient.at(place, tmp_path / "bin")
     found.set(POOL_COLLECTOR="cm.pool.invalid")
+    restore(found)  # annexes of other tests left their group
     yield found
     restore(found)
 

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from annexkit.pool.version import served, skew
+from annexkit.rehearsal import pool_jobs
 from annexkit.rehearsal.state import Rehearsal
 from annexkit.waiting import wait_for
 from tests.conftest import Baked
 from tests.rehearsal.guests import Region
-from tests.rehearsal.upstream import REGION, Upstream, upstream
+from tests.rehearsal.upstream import JOB, REGION, USER, Upstream, upstream
 from tests.rehearsal.upstream_stock import inside, require_tokens, stock_image
 from tests.stage import Place
 
@@ -30,6 +32,7 @@ STARTED = "Annex started."
 IDLE = "0.03"
 # HTCondor 23.9 looks at the idle limit no more often than it updates the collector.
 OFTEN = "UPDATE_INTERVAL = 5\n"
+IDLE_JOB = 1  # JobStatus (HTCondor manual, job ClassAd attributes)
 SECRETS = "config.d/password_file.pl tokens.d/* passwords.d/*"
 MODES = f"cd /etc/condor; stat -c '%a %U' {SECRETS} 2>/dev/null; true"
 FILES = "cd /etc/condor; ls -d *.gz config.d/config.d 2>/dev/null; sha256sum */* | sort"
@@ -133,6 +136,49 @@ def test_it_starts_an_annex_of_ours_that_runs_a_job_and_ends(scene: Scene) -> No
     joins_again_after_a_reboot(scene, annex, node)
     assert inside(scene.rehearsal, node, FILES) == before, "a boot changed its files"
     scene.until_ended(node)  # nobody claims it, and nobody does anything
+
+
+@pytest.mark.parametrize(
+    ("scene", "image", "runs"),
+    [("25.14", "debian13", True), ("23.9", "debian13-c25", False)],
+    indirect=["scene"],
+)
+def test_a_client_with_the_other_image_does_what_the_registry_says(
+    scene: Scene, image: str, runs: bool
+) -> None:
+    """An image's HTCondor must not be newer than the pool's, and is joined even so."""
+    if image not in scene.place.registry.images:
+        scene.place.bake("--image", image)
+    scene.export(image)
+    (build,) = scene.place.registry.images[image].builds.values()
+    assert (skew(build.htcondor, scene.client.host.version) == []) is runs
+    shown = scene.place.invoke("registry.show", "--image", image)
+    assert served(build.htcondor) in " ".join(shown.stdout.split())
+    node = scene.launched("crossed", "-idle", "1")
+    scene.client.until_joined("crossed")
+    assert list(scene.client.slots("crossed")) == [node]
+    if runs:
+        job = scene.client.job("crossed")
+        assert (job.exit_code, job.node) == (0, node)
+    else:
+        assert "no match" in refused(scene, "crossed")
+
+
+def refused(scene: Scene, annex: str) -> str:
+    """Submit a job, wait until the negotiator turned it down, and return its words."""
+    client = scene.client
+    also = JOB[client.host.htcondor].format(annex=annex)
+    cluster = pool_jobs.submit(client.host, 1, annex, also=also)
+    asked = ("condor_q", cluster, "-format", "%d ", "JobStatus")
+    reason = ("-format", "%s", "LastRejMatchReason")
+
+    def said() -> str:
+        words = client.host.run(USER, *asked, *reason).stdout
+        status, _, why = words.partition(" ")
+        assert status == str(IDLE_JOB), f"the job runs or is over: {words!r}"
+        return why
+
+    return str(wait_for(said, what="a word of the negotiator", timeout=120, poll=0.5))
 
 
 def launched_as_the_client_does(scene: Scene, node: str, ami: str) -> None:

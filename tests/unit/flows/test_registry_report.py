@@ -70,6 +70,22 @@ def test_an_image_is_shown_with_its_provenance(site: Site, capsys: Captured) -> 
     assert f"{AMI} debian-13" in said, "the base AMI"
 
 
+def test_with_the_contracts_stands_which_pools_they_are_of_use_in(
+    site: Site, capsys: Captured
+) -> None:
+    record(site)
+    build = site.registry.read().images["debian13"].builds[BUILD]
+    found = build.model_copy(
+        update={"contracts": ["annexkit", "annex-ec2"], "htcondor": "23.9.6"}
+    )
+    site.registry.update(
+        lambda registry: registry.images["debian13"].builds.update({BUILD: found})
+    )
+    show_image(site, "")
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "annexkit, annex-ec2; for pools of HTCondor 23.9 or newer" in said
+
+
 def test_an_image_as_json_is_what_the_registry_holds(
     site: Site, capsys: Captured
 ) -> None:

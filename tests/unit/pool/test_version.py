@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from annexkit.errors import Level
-from annexkit.pool.version import series, skew
+from annexkit.pool.version import series, served, skew
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,11 @@ def test_an_image_that_is_newer_than_the_pool_is_an_error_with_a_mend() -> None:
 )
 def test_older_equal_and_unknown_ones_are_fine(image: str, pool: str) -> None:
     assert skew(image, pool) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [("1:25.14.1-1", "pools of HTCondor 25.14 or newer"), ("", ""), ("unknown", "")],
+)
+def test_an_image_serves_pools_as_new_as_itself(image: str, said: str) -> None:
+    assert served(image) == said
