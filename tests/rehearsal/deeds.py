@@ -16,6 +16,7 @@ from tests.stage import REGION
 OURS = {"Key": "annexkit:set", "Value": "annex"}
 EVERYWHERE = "0.0.0.0/0"
 OPTIONAL = "eu-central-2"
+PAIRS = ("alice", "carol", "dave", "frank")  # of deeds, and of what mends them
 Deed = Callable[[Patient], object]
 
 
@@ -210,6 +211,8 @@ def restore(patient: Patient) -> None:
     wanted = [{"Name": "group-name", "Values": [group.NAME]}]
     for one in ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]:
         ec2.delete_security_group(GroupId=one["GroupId"])
+    for name in PAIRS:
+        ec2.delete_key_pair(KeyName=name)  # EC2 says nothing when there is none
     if NODE in [one["RoleName"] for one in iam.list_roles()["Roles"]]:
         iam.tag_role(RoleName=NODE, Tags=[OURS])
         iam.tag_instance_profile(InstanceProfileName=NODE, Tags=[OURS])
