@@ -111,7 +111,13 @@ def gone_afterwards() -> Iterator[Callable[[int, int], None]]:
     ((pid, start_time),) = known
     assert start_time > 0
     assert not processes.same_process(pid, start_time)
-    assert processes.group_members(pid) == ()
+    # What was killed is there until the kernel has had time for it (signal(7)).
+    wait_for(
+        lambda: not processes.group_members(pid),
+        what=f"the end of {processes.group_members(pid)}",
+        timeout=10,
+        poll=0.02,
+    )
 
 
 def test_a_build_that_ends_well_but_wrote_no_manifest_is_an_error(
