@@ -17,9 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 from bake import INVOKE, REGION, rehearsal, run, timed
-from common import middle, table, write_json
+from common import ROOT, middle, table, write_json
 
 from annexkit import tags
 from annexkit.instances import as_tags
@@ -27,10 +26,12 @@ from annexkit.publish.standing import root_snapshot
 from annexkit.registry import BaseImage, Build, RegionBuild, State
 from annexkit.registry.edits import promote, put_build
 from annexkit.registry.store import RegistryFile
-from annexkit.rehearsal import control
-from annexkit.rehearsal.state import ACCOUNT, Rehearsal
-from annexkit.sections import RehearsalSettings
 from annexkit.waiting import wait_for
+
+sys.path.insert(0, str(ROOT))  # the tests' own way to a rehearsal that is up
+
+from tests.rehearsal.upstream import standing
+from tests.stage import SESSION, Stage
 
 REGIONS = (
     *("us-east-1", "us-east-2", "us-west-1", "ca-central-1", "sa-east-1"),
@@ -44,32 +45,26 @@ BAR = 1.3
 HEAD = ("regions", "all at once", "slowest alone", "one by one", "ratio", "bar")
 
 
-def set_up(up: Rehearsal, pending: float) -> None:
+def slow_down(stage: Stage, pending: float) -> None:
     """Make every region late by a time of its own, and copies pending for a while."""
     step = (MOST - LEAST) / (len(REGIONS) - 1)
     late = [
         {"action": "*", "region": region, "delay_seconds": round(LEAST + n * step, 3)}
         for n, region in enumerate(REGIONS)
     ]
-    control.ask(up, "faults", "DELETE")
-    control.ask(up, "faults", "POST", late)
-    control.ask(up, "knobs", "POST", {"image_pending_seconds": pending})
+    stage.calm()
+    stage.ask("faults", "POST", late)
+    stage.ask("knobs", "POST", {"image_pending_seconds": pending})
 
 
-def a_build(up: Rehearsal, registry: RegistryFile) -> str:
+def a_build(stage: Stage, registry: RegistryFile, account: str) -> str:
     """Put a proved build into the registry: the base image, with a build's tags."""
     now = datetime.now(UTC).replace(microsecond=0)
     build_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    ec2: Any = boto3.client(
-        "ec2",
-        region_name=REGION,
-        endpoint_url=up.endpoint,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    ec2, base = stage.ec2(), stage.rehearsal.base.ami_id
     own = as_tags({tags.BUILD: build_id, tags.IMAGE: IMAGE})
     ami = ec2.copy_image(
-        SourceImageId=up.base.ami_id,
+        SourceImageId=base,
         SourceRegion=REGION,
         Name=f"{IMAGE}-{build_id}",
         TagSpecifications=[{"ResourceType": "image", "Tags": own}],
@@ -85,7 +80,7 @@ def a_build(up: Rehearsal, registry: RegistryFile) -> str:
         created=now,
         arch="x86_64",
         digest=secrets.token_hex(32),
-        base_ami=BaseImage(id=up.base.ami_id, name="base", owner=ACCOUNT),
+        base_ami=BaseImage(id=base, name="base", owner=account),
         regions={
             REGION: RegionBuild(
                 ami=ami,
@@ -95,7 +90,7 @@ def a_build(up: Rehearsal, registry: RegistryFile) -> str:
             )
         },
     )
-    registry.update(registry.claim(ACCOUNT, up.endpoint))
+    registry.update(registry.claim(account, stage.rehearsal.endpoint))
     registry.update(lambda found: put_build(found, IMAGE, build_id, build))
     registry.update(lambda found: promote(found, IMAGE, build_id, REGION))
     return build_id
@@ -117,14 +112,17 @@ def main() -> None:
     env = rehearsal()
     os.environ.update(env)
     folder = Path(env["INVOKE_ANNEXKIT_STATE_DIR"]).parent
-    up = control.running(RehearsalSettings(dir=str(folder)), Path())
-    registry = RegistryFile(folder / "bench-copy.json")
+    stage = Stage(standing(folder), ROOT)
+    url = stage.rehearsal.endpoint
+    sts: Any = SESSION.client("sts", region_name=REGION, endpoint_url=url)
+    account = sts.get_caller_identity()["Account"]
+    registry = RegistryFile(folder / "bench-copies.json")
     env["INVOKE_ANNEXKIT_REGISTRY"] = str(registry.path)
     turns = []
     try:
         for turn in range(given.turns):
-            both = a_build(up, registry), a_build(up, registry)
-            set_up(up, given.pending)
+            both = [a_build(stage, registry, account) for _ in range(2)]
+            slow_down(stage, given.pending)
             whole = copied(env, both[0], *REGIONS)
             alone = {region: copied(env, both[1], region) for region in REGIONS}
             turns.append({"all": whole, "alone": alone})
@@ -133,17 +131,11 @@ def main() -> None:
                 f"turn {turn + 1}: all {whole:.1f} s, slowest alone {slowest:.1f} s",
                 file=sys.stderr,
             )
-            set_up_nothing(up)
+            stage.calm()
     finally:
-        set_up_nothing(up)
+        stage.calm()
     print(report(turns))
     write_json(given.json, turns)
-
-
-def set_up_nothing(up: Rehearsal) -> None:
-    """Take lateness and faults away again."""
-    control.ask(up, "faults", "DELETE")
-    control.ask(up, "knobs", "POST", {})
 
 
 def report(turns: list[dict[str, Any]]) -> str:
