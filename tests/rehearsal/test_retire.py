@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,11 @@ def put(site: Site, ami: str, snapshot: str) -> None:
     site.registry.update(lambda registry: put_build(registry, IMAGE, OLD, build))
 
 
+def images(ec2: Any, **asked: bool) -> list[str]:
+    found = ec2.describe_images(Owners=["self"], **asked)["Images"]
+    return [one["ImageId"] for one in found]
+
+
 def test_an_old_ami_goes_stage_by_stage_with_its_snapshot(
     powerless: Region, rehearsal: Rehearsal, tmp_path: Path
 ) -> None:
@@ -102,19 +108,20 @@ def test_an_old_ami_goes_stage_by_stage_with_its_snapshot(
         "DescribeSnapshots",
     ]
 
+    assert ami in images(ec2)
     later = now.at(15)
     assert later.run() is Exit.DONE
     assert code_of(powerless.run, ImageId=ami) == "InvalidAMIID.Unavailable"
-    assert ec2.describe_images(Owners=["self"])["Images"] == []
+    assert ami not in images(ec2), "a disabled AMI is not shown unless asked for"
     assert later.steps == [Step.WAIT]
 
     end = now.at(23)
     assert end.run() is Exit.DONE
     ours = [c for c in control.ask(rehearsal, "calls") if c["action"] != "RunInstances"]
     assert not_allowed(ours, "publish") == []
-    found = ec2.describe_images(Owners=["self"], IncludeDisabled=True)["Images"]
-    assert found == []
-    assert ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
+    assert ami not in images(ec2, IncludeDisabled=True)
+    left = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    assert snapshot not in [one["SnapshotId"] for one in left]
     assert end.there.state is State.RETIRED
     assert end.steps == []
     ref = f"localhost/annexkit-{rehearsal.id}/us-west-2:{ami}"
