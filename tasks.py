@@ -60,6 +60,7 @@ ns.add_collection(
         registry.registry_rollback,
         registry.registry_verify,
         registry.registry_diff,
+        registry.registry_updates,
     )
 )
 ns.add_collection(

@@ -209,6 +209,12 @@ class RetireSettings(Section):
     snapshot_price: Money = 0.05
 
 
+class NightlySettings(Section):
+    """What ``invoke nightly`` does by itself."""
+
+    rebuild_after: Duration = 7 * 86400
+
+
 class RehearsalSettings(Section):
     """The cloud on this machine."""
 

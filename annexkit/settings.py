@@ -18,6 +18,7 @@ from annexkit.sections import (
     BakeSettings,
     IamSettings,
     LaunchSettings,
+    NightlySettings,
     Pace,
     PackerSettings,
     PoolSettings,
@@ -50,6 +51,7 @@ class Settings(Section):
     iam: IamSettings = IamSettings()
     reap: ReapSettings = ReapSettings()
     retire: RetireSettings = RetireSettings()
+    nightly: NightlySettings = NightlySettings()
     rehearsal: RehearsalSettings = RehearsalSettings()
 
     @property

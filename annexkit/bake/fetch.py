@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import http.client
 import json
+import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from annexkit.errors import AnnexkitError
 from annexkit.files import FileError, write_beside
@@ -36,28 +39,34 @@ class Cache:
     """A folder of small JSON files, each named by a hash of its key.
 
     What cannot be read is not there; what cannot be written is not kept.
+
+    :param packed: compress them: for values of megabytes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, packed: bool = False) -> None:
         self.folder = folder
+        self.packed = packed
 
     def get(self, key: str) -> dict[str, Any]:
         """Return what is kept under *key*, or ``{}``."""
         try:
-            kept = json.loads(self._path(key).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            data = self._path(key).read_bytes()
+            kept = json.loads(gzip.decompress(data) if self.packed else data)
+        except (OSError, EOFError, zlib.error, ValueError):
             return {}
         return kept if isinstance(kept, dict) and kept.get("key") == key else {}
 
     def put(self, key: str, value: dict[str, Any]) -> None:
         """Keep *value* under *key*."""
+        data = json.dumps({**value, "key": key}).encode()
         try:
-            write_beside(self._path(key), json.dumps({**value, "key": key}))
+            write_beside(self._path(key), gzip.compress(data) if self.packed else data)
         except FileError:
             return
 
     def _path(self, key: str) -> Path:
-        return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+        name = hashlib.sha256(key.encode()).hexdigest()[:32]
+        return self.folder / f"{name}.json{'.gz' if self.packed else ''}"
 
 
 def fetch_text(url: str, cache: Cache, *, limit: int) -> str:
@@ -110,6 +119,19 @@ def opened(url: str, headers: dict[str, str] | None = None) -> Iterator[Any]:
         raise FetchError(url, str(error.reason), missing=missing) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise FetchError(url, str(error) or type(error).__name__) from None
+
+
+@contextmanager
+def scratch(url: str) -> Iterator[IO[bytes]]:
+    """Yield a nameable file for what an address holds; gone when the block ends.
+
+    :raises FetchError: the disk has no room for it.
+    """
+    try:
+        with tempfile.NamedTemporaryFile() as file:
+            yield file
+    except OSError as error:
+        raise FetchError(url, f"no room for it on this disk: {error}") from None
 
 
 def bounded(answer: Any, url: str, limit: int) -> bytes:

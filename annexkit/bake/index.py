@@ -12,7 +12,7 @@ from debian_inspector.version import Version
 from annexkit.bake import repomd
 from annexkit.bake.fetch import Cache, FetchError
 from annexkit.bake.recipe import HTCondor, Image
-from annexkit.bake.repository import Repository, ask
+from annexkit.bake.repository import Repository, ask, first_there
 from annexkit.bake.sources import (
     KINDS,
     Mirror,
@@ -151,16 +151,10 @@ def _ask_group(group: list[Repository], cache: Cache) -> Checked | None:
     :return: None when none has it; an empty version when it lacks the package.
     :raises FetchError: none answered, and one failed otherwise than by not having it.
     """
-    failed: FetchError | None = None
-    for repository in group:
-        try:
-            answer = ask(repository, PACKAGE, cache)
-        except FetchError as error:
-            failed = failed or (None if error.missing else error)
-            continue
-        if answer.there:
-            suite, uri = repository.suite, repository.uri
-            return Checked(answer.version, suite, uri, answer.index_sha256)
-    if failed:
-        raise failed
-    return None
+
+    def checked(repository: Repository) -> Checked | None:
+        answer = ask(repository, PACKAGE, cache)
+        suite, uri, index = repository.suite, repository.uri, answer.index_sha256
+        return Checked(answer.version, suite, uri, index) if answer.there else None
+
+    return first_there(group, checked)

@@ -1,8 +1,8 @@
-"""Reading one suite of a Debian package repository for one package.
+"""Reading one suite of a Debian package repository: what it names, and its lists.
 
 The format is Debian's (wiki.debian.org/DebianRepository/Format). Signatures are not
-checked here: the answer only feeds the digest, and apt on the builder checks what it
-installs.
+checked here: what is read only decides whether to bake, and apt on the builder checks
+what it installs.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ import gzip
 import hashlib
 import lzma
 import re
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, cast
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import IO, TypeVar, cast
 
 from debian_inspector.debcon import get_paragraph_data
 from debian_inspector.version import Version
 
-from annexkit.bake.fetch import Cache, FetchError, fetch_text, opened
+from annexkit.bake.fetch import Cache, FetchError, fetch_text, opened, scratch
 
 RELEASE_LIMIT = 16 << 20  # bytes; Debian's own are 0.2 MiB
 INDEX_LIMIT = 128 << 20  # compressed; sid's is 10 MiB
 PLAIN_LIMIT = 1 << 30
-EXTENSIONS = (".xz", ".gz", "")
+EXTENSIONS = (".xz", ".gz", "")  # the smallest first
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,28 @@ class Answer:
     index_sha256: str = ""
 
 
+@dataclass(frozen=True)
+class Index:
+    """A list of packages, as a suite's release file names it; ``size`` in bytes."""
+
+    repository: Repository
+    path: str
+    extension: str
+    sha256: str
+    size: int
+    by_hash: bool
+
+    @property
+    def url(self) -> str:
+        """Where it lies under its own name."""
+        return self.repository.root + self.path
+
+    @property
+    def url_by_hash(self) -> str:
+        """Where a mirror in mid-update still has the one that the release names."""
+        return f"{self.url.rpartition('/')[0]}/by-hash/SHA256/{self.sha256}"
+
+
 def ask(repository: Repository, package: str, cache: Cache) -> Answer:
     """Ask a repository for the newest version of a package.
 
@@ -66,73 +90,119 @@ def ask(repository: Repository, package: str, cache: Cache) -> Answer:
 
     :raises FetchError: it cannot be read, or its index is not the one it lists.
     """
-    release = _release(repository, cache)
-    origin = re.search(r"^Origin: *(.*?) *$", release, re.MULTILINE)
-    if repository.origin and (not origin or origin[1] != repository.origin):
+    release = read_release(repository, cache)
+    if release is None:
         return Answer(there=False)
+    index = index_in(release, repository)
+    if index is None:
+        return Answer(there=True)
+    key = f"{package} in {index.sha256}"
+    kept = cache.get(key)
+    if "version" not in kept:
+        newest = read_index(index, lambda plain: _newest_version(plain, package))
+        kept = {"version": newest}
+        cache.put(key, kept)
+    return Answer(True, str(kept["version"]), index.sha256)
+
+
+def first_there(
+    group: Iterable[Repository], ask: Callable[[Repository], T | None]
+) -> T | None:
+    """Ask repositories that hold the same, one after the other, until one answers.
+
+    :param ask: returns None, or raises a ``missing`` FetchError, if nothing is there.
+    :return: the answer; None when none has it.
+    :raises FetchError: none answered, and one failed otherwise than by not having it.
+    """
+    failed: FetchError | None = None
+    for repository in group:
+        try:
+            answer = ask(repository)
+        except FetchError as error:
+            failed = failed or (None if error.missing else error)
+            continue
+        if answer is not None:
+            return answer
+    if failed:
+        raise failed
+    return None
+
+
+def read_release(repository: Repository, cache: Cache) -> str | None:
+    """Return a suite's release file, by one conditional request when it is cached.
+
+    :return: None when it is of another origin than the wanted one.
+    :raises FetchError: it cannot be read.
+    """
+    try:
+        text = fetch_text(repository.root + "InRelease", cache, limit=RELEASE_LIMIT)
+    except FetchError as error:
+        if not error.missing:
+            raise
+        text = fetch_text(repository.root + "Release", cache, limit=RELEASE_LIMIT)
+    origin = re.search(r"^Origin: *(.*?) *$", text, re.MULTILINE)
+    if repository.origin and (not origin or origin[1] != repository.origin):
+        return None
+    return text
+
+
+def index_in(release: str, repository: Repository) -> Index | None:
+    """Return the smallest list of packages that a release file names, if any."""
     for extension in EXTENSIONS:
         path = f"{repository.component}/binary-{repository.arch}/Packages{extension}"
         line = rf"^ ([0-9a-f]{{64}}) +(\d+) +{re.escape(path)}$"
         if listed := re.search(line, release, re.MULTILINE):
             by_hash = "Acquire-By-Hash: yes" in release
-            index = _Index(repository, path, extension, listed[1], int(listed[2]))
-            version = _newest(index, package, cache, by_hash)
-            return Answer(True, version, index.sha256)
-    return Answer(there=True)
+            size = int(listed[2])
+            return Index(repository, path, extension, listed[1], size, by_hash)
+    return None
 
 
-def _release(repository: Repository, cache: Cache) -> str:
+def valid_until(release: str) -> datetime | None:
+    """Return when a release file runs out; apt refuses it from then on."""
+    found = re.search(r"^Valid-Until: *(.*?) *$", release, re.MULTILINE)
     try:
-        return fetch_text(repository.root + "InRelease", cache, limit=RELEASE_LIMIT)
-    except FetchError as error:
-        if not error.missing:
-            raise
-        return fetch_text(repository.root + "Release", cache, limit=RELEASE_LIMIT)
+        moment = parsedate_to_datetime(found[1]) if found else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC) if moment else None
 
 
-@dataclass(frozen=True)
-class _Index:
-    repository: Repository
-    path: str
-    extension: str
-    sha256: str
-    size: int
+def read_index(index: Index, reader: Callable[[IO[bytes]], T]) -> T:
+    """Fetch a list of packages, hold it against its hash, and read it unpacked.
 
-    @property
-    def url(self) -> str:
-        return self.repository.root + self.path
-
-    @property
-    def by_hash(self) -> str:
-        return f"{self.url.rpartition('/')[0]}/by-hash/SHA256/{self.sha256}"
-
-
-def _newest(index: _Index, package: str, cache: Cache, by_hash: bool) -> str:
-    key = f"{package} in {index.sha256}"
-    kept = cache.get(key)
-    if "version" not in kept:
-        kept = {"version": _read(index, package, by_hash)}
-        cache.put(key, kept)
-    return str(kept["version"])
-
-
-def _read(index: _Index, package: str, by_hash: bool) -> str:
-    with tempfile.TemporaryFile() as file:
+    :raises FetchError: it cannot be fetched, is not the one named, or not readable.
+    """
+    with scratch(index.url) as file:
         try:
-            # By hash: a mirror in mid-update still has the index the release names.
-            _download(index.by_hash if by_hash else index.url, index, file)
+            _download(index.url_by_hash if index.by_hash else index.url, index, file)
         except FetchError as error:
-            if not (by_hash and error.missing):
+            if not (index.by_hash and error.missing):
                 raise
             _download(index.url, index, file)
         file.seek(0)
         try:
-            return _newest_version(_unpacked(file, index.extension), package)
+            return reader(_unpacked(file, index.extension))
         except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
             raise FetchError(index.url, f"not a package index: {error}") from None
 
 
-def _download(url: str, index: _Index, file: IO[bytes]) -> None:
+def paragraphs(plain: IO[bytes]) -> Iterator[bytes]:
+    """Yield the paragraphs of an unpacked list, one a package.
+
+    :raises ValueError: it grows too large.
+    """
+    rest, read = b"", 0
+    while block := plain.read(1 << 20):
+        read += len(block)
+        if read > PLAIN_LIMIT:
+            raise ValueError(f"larger than {PLAIN_LIMIT} bytes unpacked")
+        *whole, rest = (rest + block).split(b"\n\n")
+        yield from whole
+    yield rest
+
+
+def _download(url: str, index: Index, file: IO[bytes]) -> None:
     if index.size > INDEX_LIMIT:
         raise FetchError(url, f"larger than {INDEX_LIMIT} bytes")
     digest = hashlib.sha256()
@@ -155,22 +225,11 @@ def _unpacked(file: IO[bytes], extension: str) -> IO[bytes]:
 
 
 def _newest_version(plain: IO[bytes], package: str) -> str:
-    paragraphs = (
-        get_paragraph_data(text.decode()) for text in _stanzas(plain, package)
-    )
-    versions = [str(paragraph["version"]) for paragraph in paragraphs]
-    return max(versions, key=Version.from_string, default="")
-
-
-def _stanzas(plain: IO[bytes], package: str) -> Iterator[bytes]:
-    """Yield the package's paragraphs; parsing all 60,000 would take seconds."""
+    # Parsing all 60,000 would take seconds.
     needle = f"\nPackage: {package}\n".encode()
-    rest, read = b"\n", 0
-    while block := plain.read(1 << 20):
-        read += len(block)
-        if read > PLAIN_LIMIT:
-            raise ValueError(f"larger than {PLAIN_LIMIT} bytes unpacked")
-        *whole, rest = (rest + block).split(b"\n\n")
-        yield from (s for s in whole if needle in b"\n" + s + b"\n")
-    if needle in b"\n" + rest + b"\n":
-        yield rest
+    versions = [
+        str(get_paragraph_data(text.decode())["version"])
+        for text in paragraphs(plain)
+        if needle in b"\n" + text + b"\n"
+    ]
+    return max(versions, key=Version.from_string, default="")

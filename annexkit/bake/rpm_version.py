@@ -23,6 +23,16 @@ class RpmVersion:
     def __init__(self, epoch: str, version: str, release: str) -> None:
         self._is = _Fields(int(epoch or 0), version, release)
 
+    @classmethod
+    def parse(cls, text: str) -> RpmVersion:
+        """Read what rpm writes as ``%{EVR}``: ``1:9.0-1.el9``, ``24.0.20-1.el9``.
+
+        :raises ValueError: the epoch is no number.
+        """
+        epoch, _, rest = text.rpartition(":")
+        version, _, release = rest.partition("-")
+        return cls(epoch, version, release)
+
     def __str__(self) -> str:
         """Write it as rpm does: the epoch only where it is not 0."""
         epoch = f"{self._is.epoch}:" if self._is.epoch else ""

@@ -80,6 +80,31 @@ def registry_verify(
 
 
 @task(
+    name="updates",
+    help={
+        "image": "which image (bake.image)",
+        "build": "a build's id, or candidate or previous; current by default",
+        "arch": "x86_64 or arm64 (bake.arch)",
+        "region": "where the channel is read, if it differs by region",
+        "json": "print the result as JSON",
+    },
+)
+@reported
+def registry_updates(
+    c: Context,
+    image: str = "",
+    build: str = "current",
+    arch: str = "",
+    region: str = "",
+    json: bool = False,
+) -> int:
+    """Show which packages of a build have a newer version by now; boots nothing."""
+    from annexkit.flows.registry_updates import UpdatesRequest, show_updates
+
+    return show_updates(site_of(c, json), UpdatesRequest(build, image, arch, region))
+
+
+@task(
     name="diff",
     help={
         "old": "a build's id, or candidate, current or previous",

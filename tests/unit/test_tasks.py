@@ -101,6 +101,7 @@ def test_every_task_is_there() -> None:
         *(f"pool.{name}" for name in ("config", "secret", "check")),
         *(f"registry.{name}" for name in ("list", "show", "check", "export")),
         *(f"registry.{name}" for name in ("promote", "rollback", "verify", "diff")),
+        "registry.updates",
         *(f"rehearsal.{name}" for name in ("up", "down", "status", "env", "console")),
         *(f"rehearsal.{name}" for name in ("shell", "pool", "jobs")),
     }

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import lzma
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,10 +40,55 @@ class Repo:
         release: str = "InRelease",
     ) -> Path:
         """Write a suite whose index has these versions of condor; return the index."""
+        text = _packages(versions)
+        return self._write(
+            *(suite, text, extension),
+            arch=arch,
+            origin=origin,
+            by_hash=by_hash,
+            release=release,
+        )
+
+    def offer(
+        self,
+        suite: str,
+        packages: Iterable[tuple[str, str]] = (),
+        *,
+        arch: str = "amd64",
+        origin: str = "Debian",
+        component: str = "main",
+        valid_until: str = "",
+        more: str = "",
+    ) -> Path:
+        """Write a suite that has these packages by name and version, none else.
+
+        :param more: further lines of each package.
+        """
+        text = _stanzas(packages, more)
+        index = self._write(
+            suite, text, ".xz", arch=arch, origin=origin, component=component
+        )
+        if valid_until:
+            release = self.root / "dists" / suite / "InRelease"
+            release.write_text(f"Valid-Until: {valid_until}\n{release.read_text()}")
+        return index
+
+    def _write(
+        self,
+        suite: str,
+        text: str,
+        extension: str,
+        *,
+        arch: str,
+        origin: str,
+        component: str = "main",
+        by_hash: bool = True,
+        release: str = "InRelease",
+    ) -> Path:
         dists = self.root / "dists" / suite
-        index = dists / "main" / f"binary-{arch}" / f"Packages{extension}"
+        index = dists / component / f"binary-{arch}" / f"Packages{extension}"
         index.parent.mkdir(parents=True, exist_ok=True)
-        data = PACKERS[extension](_packages(versions).encode())
+        data = PACKERS[extension](text.encode())
         index.write_bytes(data)
         digest = hashlib.sha256(data).hexdigest()
         if by_hash:
@@ -66,9 +111,13 @@ def _packages(versions: tuple[str, ...]) -> str:
     named = [(name, "1") for name in others[:2]]
     named += [("condor", version) for version in versions]
     named.append((others[2], "2"))
+    return _stanzas(named)
+
+
+def _stanzas(packages: Iterable[tuple[str, str]], more: str = "") -> str:
     return "\n".join(
-        f"Package: {name}\nVersion: {version}\nDescription: Package: condor\n"
-        for name, version in named
+        f"Package: {name}\nVersion: {version}\n{more}Description: Package: condor\n"
+        for name, version in packages
     )
 
 

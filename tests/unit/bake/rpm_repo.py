@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import lzma
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,15 @@ class RpmRepo:
         kind: str = "sha256",
     ) -> Path:
         """Write an index that has these versions of condor; return the packed list."""
-        data = PACKERS[extension](_primary(versions, arch).encode())
+        return self._write(_primary(versions, arch), extension, kind)
+
+    def offer(self, packages: Mapping[str, Evr], *, arch: str = "x86_64") -> Path:
+        """Write an index that has these packages, none else; return the packed list."""
+        text = _entries([(name, arch, evr) for name, evr in packages.items()])
+        return self._write(text, ".gz", "sha256")
+
+    def _write(self, text: str, extension: str, kind: str) -> Path:
+        data = PACKERS[extension](text.encode())
         digest = hashlib.sha256(data).hexdigest()
         name = f"repodata/{digest}-primary.xml{extension}"
         packed = self.root / name
@@ -72,6 +80,10 @@ def _primary(versions: tuple[Evr, ...], arch: str) -> str:
     named = [("condor-doc", arch, ("9", "99", "1")), ("aaa", arch, ("0", "1", "1"))]
     named += [("condor", arch, version) for version in versions]
     named += [("condor", "src", ("0", "100", "1")), ("zzz", arch, ("0", "2", "1"))]
+    return _entries(named)
+
+
+def _entries(named: list[tuple[str, str, Evr]]) -> str:
     return (
         f'<?xml version="1.0"?>\n<metadata {NAMESPACES} packages="{len(named)}">\n'
         + "\n".join(

@@ -55,6 +55,19 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     assert fetch_text(server.uri + "a", cache, limit=100) == "first"
 
 
+def test_large_values_are_kept_packed(tmp_path: Path) -> None:
+    packed = Cache(tmp_path, packed=True)
+    packed.put("list", {"names": ["package"] * 10_000})
+    assert packed.get("list")["names"] == ["package"] * 10_000
+    assert packed.get("other") == Cache(tmp_path).get("list") == {}
+    [path] = tmp_path.iterdir()
+    whole = path.read_bytes()
+    assert len(whole) < 1000
+    for broken in (b"", whole[:-9], whole[:50], b"\x1f\x8bnone", b"{}"):
+        path.write_bytes(broken)
+        assert packed.get("list") == {}
+
+
 def test_files_are_read_by_their_file_address(tmp_path: Path, cache: Cache) -> None:
     (tmp_path / "x").write_text("text")
     assert fetch_text(f"file:{tmp_path}/x", cache, limit=100) == "text"

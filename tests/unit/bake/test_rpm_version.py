@@ -45,3 +45,14 @@ def test_what_only_separates_makes_no_difference(one: str, other: str) -> None:
 def test_a_version_is_written_as_rpm_writes_it() -> None:
     assert str(RpmVersion("0", "24.0.20", "1.el9")) == "24.0.20-1.el9"
     assert str(RpmVersion("2", "1", "3")) == "2:1-3"
+
+
+@pytest.mark.parametrize("text", ["24.0.20-1.el9", "2:1-3", "1:9.0~rc1^git-1.el9_6.2"])
+def test_what_rpm_writes_is_read_back(text: str) -> None:
+    assert str(RpmVersion.parse(text)) == text
+
+
+def test_an_epoch_of_0_may_be_written_or_not() -> None:
+    assert RpmVersion.parse("0:1.0-1") == RpmVersion.parse("1.0-1")
+    with pytest.raises(ValueError, match="invalid literal"):
+        RpmVersion.parse("x:1.0-1")

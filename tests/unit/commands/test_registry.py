@@ -8,9 +8,15 @@ import pytest
 from invoke import Collection, Program
 
 from annexkit.commands import registry
-from annexkit.flows import registry_diff, registry_promote, registry_verify
+from annexkit.flows import (
+    registry_diff,
+    registry_promote,
+    registry_updates,
+    registry_verify,
+)
 from annexkit.flows.registry_diff import DiffRequest
 from annexkit.flows.registry_promote import ChannelRequest
+from annexkit.flows.registry_updates import UpdatesRequest
 from annexkit.flows.registry_verify import VerifyRequest
 
 FLOWS = {
@@ -18,6 +24,7 @@ FLOWS = {
     "rollback": (registry_promote, "roll_back"),
     "verify": (registry_verify, "verify_registry"),
     "diff": (registry_diff, "show_diff"),
+    "updates": (registry_updates, "show_updates"),
 }
 
 
@@ -43,6 +50,12 @@ FLOWS = {
         (
             "diff a b --image c --arch d --region e --json",
             DiffRequest("a", "b", "c", "d", "e"),
+            True,
+        ),
+        ("updates", UpdatesRequest("current"), False),
+        (
+            "updates --image a --build b --arch c --region d --json",
+            UpdatesRequest("b", "a", "c", "d"),
             True,
         ),
     ],
