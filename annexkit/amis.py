@@ -48,7 +48,7 @@ def find(cloud: Cloud, region: str, tags: dict[str, str]) -> list[Ami]:
     filters = [{"Name": f"tag:{key}", "Values": [tags[key]]} for key in tags]
     found = cloud.describe_images(region, Owners=["self"], Filters=filters)
     found.sort(key=lambda said: str(said.get("CreationDate", "")))
-    return [_ami(region, said) for said in found]
+    return [read(region, said) for said in found]
 
 
 def get(cloud: Cloud, region: str, ami: str) -> Ami | None:
@@ -62,7 +62,7 @@ def get(cloud: Cloud, region: str, ami: str) -> Ami | None:
         if error.code.startswith("InvalidAMIID."):
             return None
         raise
-    return _ami(region, found[0]) if found else None
+    return read(region, found[0]) if found else None
 
 
 def require_tokens(
@@ -100,7 +100,8 @@ def root(said: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _ami(region: str, said: Mapping[str, Any]) -> Ami:
+def read(region: str, said: Mapping[str, Any]) -> Ami:
+    """Return one image of DescribeImages as :class:`Ami`."""
     disk = root(said)
     return Ami(
         id=said["ImageId"],

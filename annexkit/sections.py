@@ -213,6 +213,7 @@ class NightlySettings(Section):
     """What ``invoke nightly`` does by itself."""
 
     rebuild_after: Duration = 7 * 86400
+    images: Words = ()
 
 
 class RehearsalSettings(Section):

@@ -69,11 +69,11 @@ class Stage:
         url = self.rehearsal.endpoint
         return SESSION.client("ec2", region_name=region, endpoint_url=url)
 
-    def inventory(self) -> frozenset[str]:
+    def inventory(self, *also: str) -> frozenset[str]:
         """Return all that costs money, and groups and keys.
 
         In every region in which anything was made or changed since the last calm:
-        nothing new can be in another one.
+        nothing new can be in another one; and in those that are named.
         """
         regions = {
             call["region"]
@@ -82,7 +82,7 @@ class Stage:
         }
         return frozenset(
             f"{region} {thing}"
-            for region in regions | {REGION}
+            for region in regions | {REGION, *also}
             for thing in _things(self.ec2(region))
         )
 

@@ -6,7 +6,8 @@ sources run even for builds that are left out (packer issue 11037).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,11 +45,47 @@ def resolve_base(cloud: Cloud, image: Image, arch: str, region: str) -> BaseAmi:
         volume of the recipe.
     """
     pattern = image.base.name[image.architecture(arch)]
+    found = cloud.describe_images(
+        region, Owners=[image.base.owner], Filters=_filters([pattern], [arch])
+    )
+    return _newest(found, image, arch, region)
+
+
+def resolve_bases(
+    cloud: Cloud, wanted: Sequence[tuple[Image, str]], region: str, account: str
+) -> list[BaseAmi | UsageError]:
+    """Find the base AMIs of several images in *region*, all by one API call.
+
+    :param wanted: images, each with an architecture that it can be built for.
+    :param account: whom the owner ``self`` means.
+    :returns: in their order; where none fits, the error that :func:`resolve_base`
+        raises.
+    """
+    found = cloud.describe_images(
+        region,
+        Owners=sorted({image.base.owner for image, _ in wanted}),
+        Filters=_filters(
+            sorted({image.base.name[image.architecture(a)] for image, a in wanted}),
+            sorted({arch for _, arch in wanted}),
+        ),
+    )
+
+    def chosen(image: Image, arch: str) -> BaseAmi | UsageError:
+        fitting = [said for said in found if _is_of(said, image, arch, account)]
+        try:
+            return _newest(fitting, image, arch, region)
+        except UsageError as error:
+            return error
+
+    return [chosen(image, arch) for image, arch in wanted]
+
+
+def _newest(
+    found: Sequence[Mapping[str, Any]], image: Image, arch: str, region: str
+) -> BaseAmi:
+    pattern = image.base.name[image.architecture(arch)]
     sought = f"{image.base.owner} '{pattern}' ({arch}) in {region}"
     recipe = f"{image.name}{SUFFIX}"
-    found = cloud.describe_images(
-        region, Owners=[image.base.owner], Filters=_filters(pattern, arch)
-    )
     if not found:
         raise UsageError(
             f"no base AMI: owner {sought}",
@@ -83,15 +120,33 @@ def _fitting(base: BaseAmi, image: Image) -> BaseAmi:
     return base
 
 
-def _filters(pattern: str, arch: str) -> list[dict[str, Any]]:
+def _filters(patterns: Iterable[str], archs: Iterable[str]) -> list[dict[str, Any]]:
     wanted = {
-        "name": pattern,
-        "architecture": arch,
-        "state": "available",
-        "root-device-type": "ebs",
-        "virtualization-type": "hvm",
+        "name": list(patterns),
+        "architecture": list(archs),
+        "state": ["available"],
+        "root-device-type": ["ebs"],
+        "virtualization-type": ["hvm"],
     }
-    return [{"Name": name, "Values": [value]} for name, value in wanted.items()]
+    return [{"Name": name, "Values": values} for name, values in wanted.items()]
+
+
+def _is_of(said: Mapping[str, Any], image: Image, arch: str, account: str) -> bool:
+    """Say whether an AMI of a shared answer is one that this image asked for."""
+    owner = account if image.base.owner == "self" else image.base.owner
+    return (
+        owner in (said.get("OwnerId"), said.get("ImageOwnerAlias"))
+        and said.get("Architecture") == arch
+        and _like(image.base.name[image.architecture(arch)], str(said.get("Name", "")))
+    )
+
+
+def _like(pattern: str, name: str) -> bool:
+    """Match as a filter of EC2: ``*`` and ``?``, and a backslash before either."""
+    parts = re.split(r"(\\.|[*?])", pattern)
+    wild = {"*": ".*", "?": "."}
+    written = (wild.get(p) or re.escape(re.sub(r"^\\(.)$", r"\1", p)) for p in parts)
+    return re.fullmatch("".join(written), name, re.DOTALL) is not None
 
 
 def _base(ami: Mapping[str, Any]) -> BaseAmi:

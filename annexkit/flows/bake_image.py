@@ -94,6 +94,16 @@ def _bake_one(site: Site, plan: BakePlan, request: BakeRequest) -> Outcome:
         site.console.step(f"changed: {', '.join(plan.changed)}")
     if request.dry_run:
         return _rehearsed(site, plan)
+    ami = make_candidate(site, plan)
+    return prove_candidate(site, plan, plan.build_id, ami, request)
+
+
+def make_candidate(site: Site, plan: BakePlan) -> bake_run.Ami:
+    """Bake and register; an equal build whose AMI is gone is struck from the record.
+
+    :raises AnnexkitError: as :func:`bake_run.bake`.
+    """
+    equal = plan.equal
     if equal and not equal.stands:
         site.registry.update(
             partial(
@@ -104,8 +114,7 @@ def _bake_one(site: Site, plan: BakePlan, request: BakeRequest) -> Outcome:
                 reason="its AMI is gone from EC2",
             )
         )
-    ami = bake_run.bake(site, plan)
-    return _prove(site, plan, plan.build_id, ami, request)
+    return bake_run.bake(site, plan)
 
 
 def _from_equal(site: Site, plan: BakePlan, request: BakeRequest) -> Outcome:
@@ -145,7 +154,7 @@ def _from_equal(site: Site, plan: BakePlan, request: BakeRequest) -> Outcome:
     if done:
         return _promote(site, plan, equal.build_id, proof)
     site.console.step(f"{plan.name}: build {equal.build_id} was not proved yet")
-    return _prove(site, plan, equal.build_id, ami, request)
+    return prove_candidate(site, plan, equal.build_id, ami, request)
 
 
 def _rehearsed(site: Site, plan: BakePlan) -> Outcome:
@@ -162,13 +171,18 @@ def _rehearsed(site: Site, plan: BakePlan) -> Outcome:
     return Outcome(plan.region, "planned", bake_plan.as_data(plan))
 
 
-def _prove(
+def prove_candidate(
     site: Site,
     plan: BakePlan,
     build_id: str,
     ami: bake_run.Ami,
     request: BakeRequest,
 ) -> Outcome:
+    """Boot fresh instances of a candidate and record how that ended.
+
+    :raises ProofError: it failed; the build is recorded as failed.
+    :raises AnnexkitError: it could not be tried; the candidate stays.
+    """
     name, region = plan.image.name, plan.region
     build = site.registry.read().images[plan.image.name].builds[build_id]
     subject = prove.Subject(plan.image, build_id, build, plan.region, ami.id)

@@ -6,12 +6,13 @@ import getpass
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from annexkit import amis, network, tags, userdata
+from annexkit.amis import Ami
 from annexkit.bake.base import BaseAmi, resolve_base
 from annexkit.bake.dialect import Dialect, dialect_for, dotted
 from annexkit.bake.digest import (
@@ -100,18 +101,28 @@ class BakePlan:
         return found
 
 
-def make_plan(site: Site, image: Image, arch: str, region: str) -> BakePlan:
+def make_plan(
+    site: Site,
+    image: Image,
+    arch: str,
+    region: str,
+    *,
+    base: BaseAmi | None = None,
+    ours: Mapping[str, Ami] | None = None,
+) -> BakePlan:
     """Resolve the base AMI, render, digest, and look for an equal build.
 
     At most two AWS calls in the region: one DescribeImages for the base AMI, one for
     the AMI of an equal build.
 
+    :param base: the base AMI, when it is known already.
+    :param ours: all our AMIs in the region by id, when they are known already.
     :raises AnnexkitError: anything that would stop the bake.
     """
     packer = find_packer(site.settings.packer.program)
     dialect = dialect_for(packer.version)
     with site.laps.lap("base lookup"):
-        base = resolve_base(site.cloud, image, arch, region)
+        base = base or resolve_base(site.cloud, image, arch, region)
     with site.laps.lap("package index"):
         htcondor = offered(image, arch, cache_dir=site.cache)
     with site.laps.lap("rendering"):
@@ -123,7 +134,7 @@ def make_plan(site: Site, image: Image, arch: str, region: str) -> BakePlan:
             htcondor=_version(site, image, arch, region, htcondor),
             trees={name: site.root / name for name in TREES},
         )
-    started = datetime.fromtimestamp(site.clock.time(), UTC).replace(microsecond=0)
+    started, build_id = _new_build(site)
     return BakePlan(
         image=image,
         arch=arch,
@@ -134,12 +145,21 @@ def make_plan(site: Site, image: Image, arch: str, region: str) -> BakePlan:
         htcondor=htcondor,
         digest=digest,
         rendered=rendered,
-        build_id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        build_id=build_id,
         started=started,
-        equal=_equal(site, image, arch, region, digest),
+        equal=_equal(site, image, arch, region, digest, ours=ours),
         changed=_changed(site, image, arch, region, digest),
         strays=_strays(site.root / "provision"),
     )
+
+
+def begin(site: Site, plan: BakePlan) -> BakePlan:
+    """Return a plan whose build begins now: its time, and with it its expiry.
+
+    A plan may have waited for the bakes of other images.
+    """
+    started, build_id = _new_build(site)
+    return replace(plan, started=started, build_id=build_id)
 
 
 def read_image(site: Site, name: str) -> Image:
@@ -254,8 +274,19 @@ def _variables(site: Site, plan: BakePlan, outputs: Path) -> RunVariables:
     )
 
 
+def _new_build(site: Site) -> tuple[datetime, str]:
+    started = datetime.fromtimestamp(site.clock.time(), UTC).replace(microsecond=0)
+    return started, f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
 def _equal(
-    site: Site, image: Image, arch: str, region: str, digest: Digest
+    site: Site,
+    image: Image,
+    arch: str,
+    region: str,
+    digest: Digest,
+    *,
+    ours: Mapping[str, Ami] | None,
 ) -> Equal | None:
     registry = site.registry.read()
     found = find_equal(registry, image.name, arch, region, digest.value)
@@ -263,7 +294,8 @@ def _equal(
         return None
     build_id, build, there = found
     names = registry.channel(image.name, arch, region)
-    ami = amis.get(site.cloud, region, there.ami or "")
+    name = there.ami or ""
+    ami = amis.get(site.cloud, region, name) if ours is None else ours.get(name)
     return Equal(
         build_id=build_id,
         build=build,

@@ -19,11 +19,15 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Ended(Generic[R]):
-    """How the work in one region ended: with a value, or with an error."""
+    """How the work in one region ended: with a value, or with an error.
+
+    ``seconds``: the wall time that it took.
+    """
 
     region: str
     value: R | None = None
     error: AnnexkitError | None = None
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass
@@ -69,10 +73,12 @@ class _Work(Generic[R]):
         clock = _Stoppable(self.site.clock, self.stop)
         site = replace(self.site, clock=clock, laps=Laps())
         site.cloud = self.site.cloud
+        began = clock.monotonic()
         try:
-            return Ended(region, self.work(site, region))
+            value = self.work(site, region)
+            return Ended(region, value, seconds=clock.monotonic() - began)
         except AnnexkitError as error:
-            return Ended(region, error=error)
+            return Ended(region, error=error, seconds=clock.monotonic() - began)
         except BaseException as error:  # a defect of ours: shown where it is waited for
             return error
 

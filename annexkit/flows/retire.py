@@ -6,7 +6,7 @@ on with by the next, from any machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -95,18 +95,41 @@ def survey(
     registry = site.registry.read()
     chosen = _regions(registry, regions)
     looked, silent = _look(site, chosen)
-    copies = [
-        copy
-        for copy in _copies(registry, looked)
-        if copy.state is not State.RETIRED or copy.seen or copy.left
-    ]
+    copies = _to_judge(registry, looked)
     evidence = Evidence(site.clock.time(), channels(registry))
-    unlimited = replace(terms, most=len(copies))
-    due = [v.copy for v in judge(copies, unlimited, evidence) if _needs_asking(v)]
+    due = [v.copy for v in _by_look(copies, terms, evidence) if _needs_asking(v)]
     evidence, deaf = _ask_guards(site, due, evidence, no_pool=no_pool)
     known = [copy for copy in copies if copy.region not in deaf]
     verdicts = tuple(judge(known, terms, evidence))
     return RetirePlan(terms, verdicts, chosen, silent | deaf, evidence.pool_unknown)
+
+
+def is_due(site: Site, looked: Mapping[str, Region]) -> bool:
+    """Say whether :func:`survey` could find anything to do, by what EC2 said already.
+
+    Makes no call. Who uses an AMI is not asked: that only keeps what would go. Nor is
+    what is left of AMIs that are gone: the next run that has anything to do clears it.
+
+    :param looked: the regions that answered.
+    :raises FindingsError: the rule cannot be read.
+    """
+    registry = site.registry.read()
+    evidence = Evidence(site.clock.time(), channels(registry))
+    judged = _by_look(_to_judge(registry, looked), terms_of(site), evidence)
+    return any(verdict.step in WORK for verdict in judged)
+
+
+def _to_judge(registry: Registry, looked: Mapping[str, Region]) -> list[Copy]:
+    return [
+        copy
+        for copy in _copies(registry, looked)
+        if copy.state is not State.RETIRED or copy.seen or copy.left
+    ]
+
+
+def _by_look(copies: list[Copy], terms: Terms, evidence: Evidence) -> list[Verdict]:
+    """Judge without a cap, as if nobody used any of them."""
+    return judge(copies, replace(terms, most=len(copies)), evidence)
 
 
 def _ask_guards(
@@ -271,7 +294,7 @@ def _look(
     return looked, silent
 
 
-def _copies(registry: Registry, looked: dict[str, Region]) -> Iterator[Copy]:
+def _copies(registry: Registry, looked: Mapping[str, Region]) -> Iterator[Copy]:
     for image, record in registry.images.items():
         for build_id, build in record.builds.items():
             for region, there in build.regions.items():

@@ -75,9 +75,29 @@ def look(cloud: Cloud, region: str) -> Region:
     :raises AwsError: EC2 could not be asked; nothing is known of the region then.
     """
     snapshots = {s.id: s for s in _snapshots(cloud, region)}
+    return read(region, own_images(cloud, region), snapshots)
+
+
+def own_images(cloud: Cloud, region: str) -> list[dict[str, Any]]:
+    """Ask for the AMIs of this account, disabled ones as well: one call, in pages.
+
+    :raises AwsError: EC2 could not be asked.
+    """
+    return cloud.describe_images(region, Owners=["self"], IncludeDisabled=True)
+
+
+def read(
+    region: str,
+    described: Iterable[Mapping[str, Any]],
+    snapshots: Mapping[str, Snapshot],
+) -> Region:
+    """Return what EC2 said of a region.
+
+    :param snapshots: empty when nobody asked for them: what is left of AMIs that are
+        gone is not known then, and the sizes are those of the disks.
+    """
     images: dict[str, Seen] = {}
     used: set[str] = set()
-    described = cloud.describe_images(region, Owners=["self"], IncludeDisabled=True)
     for said in described:
         disks = _disks(said)
         used |= disks.keys()
@@ -134,7 +154,7 @@ def _snapshots(cloud: Cloud, region: str) -> Iterator[Snapshot]:
         yield Snapshot(said["SnapshotId"], own.get(tags.BUILD, ""), size, about)
 
 
-def _disks(said: dict[str, Any]) -> dict[str, float]:
+def _disks(said: Mapping[str, Any]) -> dict[str, float]:
     """Return the snapshots of an image with the sizes of the disks, in GiB."""
     mapped = (m.get("Ebs", {}) for m in said.get("BlockDeviceMappings", []))
     return {

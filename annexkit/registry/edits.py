@@ -36,7 +36,7 @@ def set_candidate(registry: Registry, image: str, build_id: str, region: str) ->
 
     :raises ValueError: the build failed, was skipped or is retired there.
     """
-    there = registry.images[image].builds[build_id].regions[region]
+    there = _there(registry, image, build_id, region)
     if there.state not in POINTED_AT["candidate"]:
         raise ValueError(f"build {build_id} is {there.state} in {region}")
     _channels(registry, image, build_id, region).candidate = build_id
@@ -55,7 +55,7 @@ def set_proved(
 
     :raises EditError: somebody retired it meanwhile.
     """
-    there = registry.images[image].builds[build_id].regions[region]
+    there = _there(registry, image, build_id, region)
     if there.state not in (State.PENDING, State.READY):
         raise EditError(
             f"build {build_id} became {there.state} in {region} while it was proved: "
@@ -72,7 +72,7 @@ def set_failed(
     registry: Registry, image: str, build_id: str, region: str, reason: str
 ) -> None:
     """Record why a build is not usable in one region; no channel keeps it."""
-    there = registry.images[image].builds[build_id].regions[region]
+    there = _there(registry, image, build_id, region)
     there.state = State.FAILED
     there.reason = reason
     _drop(_channels(registry, image, build_id, region), build_id)
@@ -83,7 +83,7 @@ def set_retired(
 ) -> None:
     """Record that a build's AMI is gone from one region; no channel keeps it."""
     set_failed(registry, image, build_id, region, reason)
-    registry.images[image].builds[build_id].regions[region].state = State.RETIRED
+    _there(registry, image, build_id, region).state = State.RETIRED
 
 
 def put_copy(
@@ -101,7 +101,7 @@ def put_copy(
 
     :raises EditError: the build has another proved AMI there.
     """
-    build = registry.images[image].builds[build_id]
+    build = _build(registry, image, build_id)
     known = build.regions.get(region)
     if known and known.state is State.READY and known.ami != ami:
         raise EditError(
@@ -131,7 +131,7 @@ def put_failure(
     :param anew: the AMI that is recorded there is of no use; else it stays recorded,
         because only the asking failed.
     """
-    regions = registry.images[image].builds[build_id].regions
+    regions = _build(registry, image, build_id).regions
     known = regions.get(region)
     if known is None or not known.ami:
         regions[region] = RegionBuild(state=State.FAILED, reason=reason)
@@ -143,7 +143,7 @@ def set_note(
     registry: Registry, image: str, build_id: str, region: str, note: str
 ) -> None:
     """Record how far the end of a build has come in one region; its state stays."""
-    registry.images[image].builds[build_id].regions[region].reason = note
+    _there(registry, image, build_id, region).reason = note
 
 
 def promote(registry: Registry, image: str, build_id: str, region: str) -> None:
@@ -151,7 +151,7 @@ def promote(registry: Registry, image: str, build_id: str, region: str) -> None:
 
     :raises ValueError: the build is not ready there.
     """
-    there = registry.images[image].builds[build_id].regions[region]
+    there = _there(registry, image, build_id, region)
     if there.state is not State.READY:
         raise ValueError(f"build {build_id} is {there.state} in {region}, not ready")
     there.reason = ""  # a rollback from it is over
@@ -179,6 +179,34 @@ def find_equal(
             if item[2].state is state and item[2].ami:
                 return item
     return None
+
+
+def _build(registry: Registry, image: str, build_id: str) -> Build:
+    """Return a build.
+
+    :raises EditError: somebody took it out since it was read.
+    """
+    record = registry.images.get(image)
+    if record is None or build_id not in record.builds:
+        raise EditError(
+            f"the registry has no build {build_id} of image '{image}' any more",
+            mend="bring back the registry that has it: git log -p ami_registry.json",
+        )
+    return record.builds[build_id]
+
+
+def _there(registry: Registry, image: str, build_id: str, region: str) -> RegionBuild:
+    """Return a build in one region.
+
+    :raises EditError: as :func:`_build`.
+    """
+    found = _build(registry, image, build_id).regions.get(region)
+    if found is None:
+        raise EditError(
+            f"the registry does not have build {build_id} in {region} any more",
+            mend="bring back the registry that has it: git log -p ami_registry.json",
+        )
+    return found
 
 
 def _channels(registry: Registry, image: str, build_id: str, region: str) -> Channels:

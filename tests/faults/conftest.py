@@ -18,6 +18,7 @@ __all__ = ["ground"]
 
 TALLY = pytest.StashKey[Tally]()
 LAUNCHES = pytest.StashKey[Tally]()
+NIGHTS = pytest.StashKey[Tally]()
 
 
 @pytest.fixture
@@ -64,9 +65,14 @@ def launch_tally(pytestconfig: pytest.Config) -> Tally:
     return pytestconfig.stash.setdefault(LAUNCHES, Tally("launches"))
 
 
+@pytest.fixture
+def night_tally(pytestconfig: pytest.Config) -> Tally:
+    return pytestconfig.stash.setdefault(NIGHTS, Tally("nights"))
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    for key in (TALLY, LAUNCHES):
+    for key in (TALLY, LAUNCHES, NIGHTS):
         if key in config.stash:
             terminalreporter.write_line(str(config.stash[key]))

@@ -119,7 +119,7 @@ class Bakery:
     def _packer(
         self, _: Packer, folder: Path, *, log: Path, manifest: Path, **call: Any
     ) -> BuildResult:
-        region = folder.name.removeprefix("debian13-x86_64-")
+        region = next(r for r in REGIONS if folder.name.endswith(f"-{r}"))
         call["started"](1, 1)
         call["on_event"](packer.Problem("one step of many"))
         variables = (folder / "run.pkrvars.hcl").read_text()

@@ -18,6 +18,7 @@ from annexkit.settings import Settings
 from tests.unit.flows.launching import World, a_world
 from tests.unit.flows.pairs import Watch
 from tests.unit.flows.retiring import Shelf
+from tests.unit.flows.shift import Shift, a_shift
 from tests.unit.helpers import ACCOUNT, REGION, FakeClock
 from tests.unit.publish.aging import teach
 
@@ -79,3 +80,12 @@ def shelf(site: Site, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     """A registry to fill with old builds, and an EC2 that can deprecate AMIs."""
     teach(monkeypatch, site.clock.time)
     return Shelf(site)
+
+
+@pytest.fixture
+def shift(
+    tmp_path: Path, clock: FakeClock, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> Shift:
+    """A night's ground: home and three regions, nothing baked yet."""
+    teach(monkeypatch, clock.time)
+    return a_shift(tmp_path, clock, cloud, monkeypatch)

@@ -32,6 +32,22 @@ def test_each_region_ends_with_its_own_value(site: Site, cloud: Any) -> None:
     assert [one.value for one in ended] == [region.upper() for region in REGIONS]
 
 
+def test_how_long_it_took_is_told_and_makes_no_difference(
+    site: Site, cloud: Any
+) -> None:
+    site.cloud = cloud
+
+    def work(there: Site, region: str) -> str:
+        there.clock.sleep(7)
+        if region == REGIONS[1]:
+            raise AnnexkitError("down")
+        return region
+
+    good, bad = in_regions(site, REGIONS[:2], work, parallel=1)
+    assert (good.seconds, bad.seconds) == (7, 7)
+    assert good == Ended(REGIONS[0], REGIONS[0])
+
+
 def test_one_that_fails_stops_no_other(site: Site, cloud: Any) -> None:
     site.cloud = cloud
 

@@ -64,3 +64,16 @@ def test_no_failure_takes_a_proved_ami_away() -> None:
     registry = with_builds(A)
     put_failure(registry, IMAGE, A, REGION, reason="no", anew=True)
     assert registry.images[IMAGE].builds[A].regions[REGION].state is State.READY
+
+
+def test_a_build_that_somebody_took_out_meanwhile_is_an_error_for_people() -> None:
+    registry = with_builds(A)
+    with pytest.raises(EditError, match=f"have build {A} in eu-west-1 any more"):
+        promote(registry, IMAGE, A, "eu-west-1")
+    del registry.images[IMAGE].builds[A]
+    with pytest.raises(EditError, match=f"no build {A} of image '{IMAGE}' any more"):
+        copied(registry, 7)
+    registry.images.clear()
+    with pytest.raises(EditError, match="no build") as caught:
+        copied(registry, 7)
+    assert "git log" in caught.value.mend
