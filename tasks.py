@@ -31,6 +31,7 @@ ns = Collection(
     doctor.doctor,
     images.bake,
     images.copy,
+    images.smoke,
     nightly.nightly,
     annexes.launch,
     annexes.verify,

@@ -127,6 +127,11 @@ class ProveSettings(Section):
     instance_type: str = ""
     boot_timeout: Duration = 600
     lifetime: Duration = 1800
+    smoke_types: Annotated[Words, Field(min_length=1)] = (
+        *("t3.micro", "t3.small", "m7i.large"),
+        *("t4g.micro", "t4g.small", "m7g.large"),
+    )
+    smoke_idle: Annotated[Duration, Field(ge=10)] = 180
 
 
 class PublishSettings(Section):

@@ -84,6 +84,14 @@ def summary(parts: Mapping[str, str]) -> dict[str, str]:
     return short | {name: combine(files) for name, files in folders.items()}
 
 
+def of_folder(name: str, folder: Path) -> str:
+    """Return the hash of one folder, as :func:`summary` has it under its name.
+
+    :raises UsageError: it cannot be read.
+    """
+    return combine(dict(_tree(name, folder)))
+
+
 def strays(folder: Path) -> list[Path]:
     """Return what lies in a folder and is not part of the digest, sorted.
 

@@ -77,6 +77,34 @@ def copy(
 
 @task(
     help={
+        "region": "where; several by repeating it or with commas (publish.regions)",
+        "image": "the image (bake.image)",
+        "build": "the build; the current one of the first of bake.regions by default",
+        "arch": "x86_64 or arm64 (bake.arch)",
+        "dry-run": "stop before the first call that changes something",
+        "json": "print the result as JSON",
+    },
+    iterable=["region"],
+)
+@reported
+def smoke(
+    c: Context,
+    region: list[str],
+    image: str = "",
+    build: str = "",
+    arch: str = "",
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """Boot a build's copy in each region, run a job, and see its instance end."""
+    from annexkit.flows.smoke_report import SmokeRequest, smoke_and_report
+
+    request = SmokeRequest(image, build, arch, tuple(region), dry_run)
+    return smoke_and_report(site_of(c, json), request)
+
+
+@task(
+    help={
         "region": "where to look; every enabled region by default (reap.regions)",
         "yes": "do not ask",
         "dry-run": "list only",

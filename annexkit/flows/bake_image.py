@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from annexkit import tags
 from annexkit.bake.digest import summary
 from annexkit.errors import (
     AnnexkitError,
@@ -17,10 +16,10 @@ from annexkit.errors import (
     UsageError,
     raise_on_errors,
 )
-from annexkit.flows import bake_plan, bake_run, prove
+from annexkit.flows import bake_plan, bake_run, proof_record, prove
 from annexkit.flows.bake_plan import BakePlan
 from annexkit.flows.site import Site
-from annexkit.registry.edits import promote, set_failed, set_proved, set_retired
+from annexkit.registry.edits import promote, set_retired
 from annexkit.registry.pointers import rolled_back
 from annexkit.settings import split_flag
 
@@ -130,7 +129,8 @@ def _from_equal(site: Site, plan: BakePlan, request: BakeRequest) -> Outcome:
     done = equal.there.verified_at is not None
     ami = bake_run.Ami(equal.there.ami or "", equal.there.snapshot or "")
     if done and equal.marked and not request.dry_run:
-        _unmark(site, plan.region, ami)  # an earlier run was stopped before it could
+        # An earlier run was stopped before it could.
+        proof_record.unmark(site, plan.region, (ami.id, ami.snapshot))
     if done and (equal.current or request.keep_candidate):
         site.console.step(
             f"{plan.name}: nothing to do; {equal.there.ami} (build {equal.build_id}) "
@@ -184,9 +184,10 @@ def prove_candidate(
     :raises AnnexkitError: it could not be tried; the candidate stays.
     """
     name, region = plan.image.name, plan.region
-    build = site.registry.read().images[plan.image.name].builds[build_id]
+    build = site.registry.read().images[name].builds[build_id]
     subject = prove.Subject(plan.image, build_id, build, plan.region, ami.id)
-    prove.renew(site, region, (ami.id, ami.snapshot))
+    parts = (ami.id, ami.snapshot)
+    proof_record.renew(site, region, parts)
     try:
         with site.laps.lap("proof"):
             proof = prove.prove(site, subject)
@@ -198,35 +199,15 @@ def prove_candidate(
                 "--force bakes anew"
             )
             raise
-        site.registry.update(
-            partial(
-                set_failed,
-                image=name,
-                build_id=build_id,
-                region=region,
-                reason=error.what,
-            )
-        )
-        raise prove.ProofError(
-            [*error.findings, prove.kept(ami.id, plan.region)]
-        ) from error
-    site.registry.update(
-        partial(
-            set_proved,
-            image=name,
-            build_id=build_id,
-            region=region,
-            at=proof.at,
-            boot_seconds=proof.boot_seconds,
-        )
-    )
+        raise proof_record.put_failed(site, subject, error) from error
+    proof_record.put_proved(site, subject, at=proof.at, boot_seconds=proof.boot_seconds)
     detail = {"build": build_id, "ami": ami.id, "boot_seconds": proof.boot_seconds}
     if request.keep_candidate:
-        _unmark(site, plan.region, ami)
+        proof_record.unmark(site, region, parts)
         site.console.step(f"{plan.name}: {ami.id} is proved and stays a candidate")
         return Outcome(plan.region, "candidate", detail)
     outcome = _promote(site, plan, build_id, detail)
-    _unmark(site, plan.region, ami)
+    proof_record.unmark(site, region, parts)
     return outcome
 
 
@@ -238,19 +219,6 @@ def _promote(
     )
     site.console.step(f"{plan.name}: build {build_id} is current")
     return Outcome(plan.region, "current", detail)
-
-
-def _unmark(site: Site, region: str, ami: bake_run.Ami) -> None:
-    """Take the expiry off a proved AMI.
-
-    Last, so that a crash before it leaves a registry entry that the reaper respects.
-    """
-    site.cloud.call(
-        region,
-        "delete_tags",
-        Resources=[part for part in (ami.id, ami.snapshot) if part],
-        Tags=[{"Key": tags.EXPIRES}],
-    )
 
 
 def _report(site: Site, outcomes: list[Outcome]) -> Exit:

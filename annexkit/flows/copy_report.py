@@ -42,14 +42,18 @@ def copy_and_report(site: Site, request: CopyRequest) -> Exit:
     site.cloud.check_regions(regions)
     site.check_account()
     image = request.image or site.settings.bake.image
-    build_id = request.build or _current(site, image, request.arch)
+    build_id = request.build or current_build(site, image, request.arch)
     if request.dry_run:
         return _show_plan(site, image, build_id, regions)
     return _report(site, build_id, copy_build(site, image, build_id, regions))
 
 
-def _current(site: Site, image: str, given: str) -> str:
-    """Return the current build of the home region."""
+def current_build(site: Site, image: str, given: str) -> str:
+    """Return the current build of the home region.
+
+    :param given: the architecture of the command line; the settings' own when empty.
+    :raises UsageError: there is none.
+    """
     arch = given or site.settings.bake.arch
     home = next(iter(site.settings.bake.regions), "")
     current = site.registry.read().channel(image, arch, home).current

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from annexkit.aws import Cloud
@@ -34,7 +34,7 @@ class Offers:
     """What could be asked for: usable types in the user's order, and where they are.
 
     ``zones`` holds the (type, zone) pairs that the region offers in our subnets' zones;
-    ``spot`` the types that can be bought on the spot market.
+    ``spot`` the types that can be bought on the spot market. ``memory``: MiB by type.
     """
 
     subnets: tuple[Subnet, ...]
@@ -42,6 +42,7 @@ class Offers:
     zones: frozenset[tuple[str, str]]
     spot: frozenset[str]
     findings: tuple[Finding, ...]
+    memory: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def vpc(self) -> str:
@@ -76,7 +77,8 @@ def offers(
     zones = _zones(cloud, region, usable, places)
     findings += more + wrong + _not_there(usable, places, zones)
     spot = {t for t in usable if "spot" in known[t].get("SupportedUsageClasses", ())}
-    return Offers(places, usable, zones, frozenset(spot), tuple(findings))
+    memory = {t: known[t].get("MemoryInfo", {}).get("SizeInMiB", 0) for t in usable}
+    return Offers(places, usable, zones, frozenset(spot), tuple(findings), memory)
 
 
 def targets(

@@ -13,12 +13,13 @@ from annexkit.rights.words import ANNEX, Conditions, Grant, Right
 
 BAKE = ("bake",)
 COPY = ("copy",)
-MAKE = ("bake", "launch")
+MAKE = ("bake", "smoke", "launch")
+FRESH = ("bake", "smoke")
 RETIRE = ("retire",)
 GONE = ("bake", "copy", "reap", "retire")
 RULES = ("security-group",)
-BAKE_REAP = ("bake", "reap")
 END_BAKE = ("bake", "reap")
+END_FRESH = (*FRESH, "reap")
 END_ANNEX = ("launch", "verify", "extend", "terminate", "reap")
 
 INSTANCE = "ec2:*:{account}:instance/*"
@@ -127,18 +128,18 @@ CHANGING: tuple[Grant, ...] = (
     Grant(
         "OfBakes",
         (
-            Right("ec2:AuthorizeSecurityGroupIngress", "SSH for a proof", BAKE),
+            Right("ec2:AuthorizeSecurityGroupIngress", "SSH for a proof", FRESH),
             Right("ec2:CreateImage", "of the builder", BAKE),
-            Right("ec2:CreateTags", "until when", (*BAKE, *RETIRE)),
-            Right("ec2:DeleteSecurityGroup", "the proof's", END_BAKE),
+            Right("ec2:CreateTags", "until when", (*FRESH, *RETIRE)),
+            Right("ec2:DeleteSecurityGroup", "the proof's", END_FRESH),
             Right("ec2:DeleteSnapshot", "unproved; retired", GONE, LEFT),
-            Right("ec2:DeleteTags", "until when", (*BAKE_REAP, *TIMES)),
+            Right("ec2:DeleteTags", "until when", (*END_FRESH, *TIMES)),
             Right("ec2:DeleteVolume", "a builder's", END_BAKE, LEFT),
             Right("ec2:DeregisterImage", "unproved; retired", GONE, LEFT),
             *(Right(f"ec2:{name}", "stages", RETIRE) for name in STAGES),
             Right("ec2:ModifyImageAttribute", "IMDSv2 only", (*BAKE, *COPY)),
             Right("ec2:StopInstances", "the builder, for its image", BAKE),
-            Right("ec2:TerminateInstances", "builders and proofs", END_BAKE),
+            Right("ec2:TerminateInstances", "builders and proofs", END_FRESH),
         ),
         conditions=has(tags.BUILD),
         regional=False,

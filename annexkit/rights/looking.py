@@ -6,15 +6,16 @@ from annexkit.rights.words import ANNEX, PUBLISH, SETUP, Grant, Right
 
 BAKE = ("bake",)
 DOCTOR = ("doctor",)
-LAUNCH = ("launch", "doctor")
+TYPES = ("launch", "smoke", "doctor")
+PRICE = ("launch", "smoke")
 REGIONS = ("bake", "reap", "regions", "doctor")
 RULES = ("security-group",)
-WHERE = ("bake", "launch", "doctor", "security-group")
+WHERE = ("bake", "smoke", "launch", "doctor", "security-group")
 BAKE_REAP = ("bake", "reap")
 HELD = ("registry.promote", "retire")
 RETIRE = ("retire",)
 ENDING = ("launch", "terminate", "teardown", "reap")
-WORK = ("bake", *ANNEX, "teardown", "reap")
+WORK = ("bake", "smoke", *ANNEX, "teardown", "reap")
 RUN = (*WORK, "doctor")
 # AWS's own parameters, in the one region where annexkit asks for them.
 PUBLIC = "ssm:us-east-1:*:parameter/aws/service/global-infrastructure/*"
@@ -28,8 +29,8 @@ LOOKING: tuple[Grant, ...] = (
             Right("ec2:DescribeImages", "base and own AMIs", (*RUN, *PUBLISH)),
             Right("ec2:DescribeInstances", "states, addresses, tags", (*RUN, *RETIRE)),
             Right("ec2:DescribeInstanceStatus", "the builder", BAKE, NEW_PACKER),
-            Right("ec2:DescribeInstanceTypeOfferings", "zones of a type", LAUNCH),
-            Right("ec2:DescribeInstanceTypes", "cores of a type", LAUNCH),
+            Right("ec2:DescribeInstanceTypeOfferings", "zones of a type", TYPES),
+            Right("ec2:DescribeInstanceTypes", "cores and memory of a type", TYPES),
             Right("ec2:DescribeInternetGateways", "the way out", DOCTOR),
             Right(
                 "ec2:DescribeKeyPairs", "launch.key_name; leftovers", (*RUN, "keypair")
@@ -46,7 +47,7 @@ LOOKING: tuple[Grant, ...] = (
             Right("ec2:DescribeVolumes", "the builder's; leftovers", BAKE_REAP),
             Right("ec2:DescribeVpcs", "the default VPC", WHERE),
             Right("ec2:GetConsoleOutput", "host keys; why", WORK),
-            Right("pricing:GetProducts", "the plan's price", ("launch",)),
+            Right("pricing:GetProducts", "the plan's price", PRICE),
             Right("scheduler:ListSchedules", "those of a launch", (*ANNEX, "teardown")),
             Right("servicequotas:GetServiceQuota", "vCPUs", DOCTOR),
             Right("ssm:DescribeParameters", "leftover secrets", ENDING),

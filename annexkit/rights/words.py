@@ -34,10 +34,10 @@ PUBLISH = ("copy", "registry.promote", "retire")
 # with it themselves, any right at all. So no person's or job's policy holds it.
 ROLES = "the roles"
 COMMANDS: Mapping[Who, frozenset[str]] = {
-    "person": frozenset({"bake", *ANNEX, "teardown", "reap"}),
+    "person": frozenset({"bake", "smoke", *ANNEX, "teardown", "reap"}),
     "publish": frozenset(PUBLISH),
     "setup": frozenset(SETUP),
-    "nightly": frozenset({"bake", *PUBLISH, "reap"}),
+    "nightly": frozenset({"bake", "smoke", *PUBLISH, "reap"}),
     "node": frozenset({"a node"}),
     "scheduler": frozenset({"a schedule"}),
     "administrator": frozenset({"iam", ROLES}),

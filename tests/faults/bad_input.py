@@ -68,6 +68,9 @@ ALL.add("unknown_in_registry", "the registry has no image 'debian12'", nothing,
         "registry.show", "--image", "debian12")  # fmt: skip
 
 
+ALL.add("smoke_nowhere", "no region to smoke in", nothing, "smoke")
+
+
 @ALL.when("no region to bake in")
 def no_region(scene: Scene) -> None:
     scene.set("INVOKE_ANNEXKIT_BAKE_REGIONS", "")

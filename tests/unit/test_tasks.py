@@ -95,8 +95,9 @@ def test_every_task_and_every_flag_has_its_help(name: str) -> None:
 
 def test_every_task_is_there() -> None:
     assert set(tasks.ns.task_names) == {
-        *("doctor", "bake", "copy", "launch", "verify", "why", "status", "extend"),
-        *("watch", "receipt", "terminate", "teardown", "reap", "retire", "nightly"),
+        *("doctor", "bake", "copy", "smoke", "nightly"),
+        *("launch", "verify", "why", "status", "extend"),
+        *("watch", "receipt", "terminate", "teardown", "reap", "retire"),
         *("regions", "keypair", "iam", "security-group"),
         *(f"pool.{name}" for name in ("config", "secret", "check")),
         *(f"registry.{name}" for name in ("list", "show", "check", "export")),

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from annexkit.bake.digest import Digest, combine, compute, explain, strays, summary
+from annexkit.bake.digest import (
+    Digest,
+    combine,
+    compute,
+    explain,
+    of_folder,
+    strays,
+    summary,
+)
 from annexkit.errors import UsageError
 
 BODY = 'source_ami = "ami-1"\nx = 1\n'
@@ -114,6 +122,16 @@ def test_what_editors_leave_is_not_part_of_it_but_is_told(
     assert digest(trees) == before
     names = [path.relative_to(provision).as_posix() for path in strays(provision)]
     assert names == [".#a", "10-system.sh~", "__pycache__", "__pycache__/x.pyc"]
+
+
+def test_one_folder_alone_has_the_hash_that_the_summary_gives_it(
+    trees: dict[str, Path],
+) -> None:
+    kept = summary(digest(trees).parts)
+    for name, folder in trees.items():
+        assert of_folder(name, folder) == kept[name]
+    (trees["provision"] / "90-new.sh").write_text("x")
+    assert of_folder("provision", trees["provision"]) != kept["provision"]
 
 
 def test_content_that_moves_between_parts_changes_it() -> None:

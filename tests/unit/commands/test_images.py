@@ -1,4 +1,4 @@
-"""Every flag of export and retire reaches its flow, as Invoke itself reads it."""
+"""Every flag of export, retire and smoke reaches its flow, as Invoke reads it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 from invoke import Collection, Program
 
 from annexkit.commands import images
-from annexkit.flows import registry_export, retire_report
+from annexkit.flows import registry_export, retire_report, smoke_report
 from annexkit.flows.registry_export import ExportRequest
 from annexkit.flows.retire_report import RetireRequest
+from annexkit.flows.smoke_report import SmokeRequest
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,42 @@ def test_the_flags_of_retire_reach_the_flow(
     monkeypatch.setattr(images, "site_of", lambda c, as_json=False: as_json)
     monkeypatch.setattr(retire_report, "retire_and_report", retire)
     program = Program(namespace=Collection(images.retire))
+    with pytest.raises(SystemExit) as ended:
+        program.run(["invoke", *line.split(" ")])
+        raise SystemExit(0)
+    assert int(ended.value.code or 0) == code
+    assert heard == [(as_json, request_)]
+
+
+@pytest.mark.parametrize(
+    ("line", "request_", "as_json"),
+    [
+        ("smoke", SmokeRequest(), False),
+        (
+            "smoke --region a --region b,c --image i --build x --arch arm64",
+            SmokeRequest("i", "x", "arm64", ("a", "b,c")),
+            False,
+        ),
+        ("smoke --dry-run --json", SmokeRequest(dry_run=True), True),
+    ],
+)
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_flags_of_smoke_reach_the_flow(
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    request_: SmokeRequest,
+    as_json: bool,
+    code: int,
+) -> None:
+    heard: list[Any] = []
+
+    def smoke(site: Any, request: SmokeRequest) -> int:
+        heard.append((site, request))
+        return code
+
+    monkeypatch.setattr(images, "site_of", lambda c, as_json=False: as_json)
+    monkeypatch.setattr(smoke_report, "smoke_and_report", smoke)
+    program = Program(namespace=Collection(images.smoke))
     with pytest.raises(SystemExit) as ended:
         program.run(["invoke", *line.split(" ")])
         raise SystemExit(0)

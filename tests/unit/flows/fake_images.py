@@ -125,6 +125,25 @@ class FakeImages:
         said["ImdsSupport"] = asked["ImdsSupport"]["Value"]
         return {}
 
+    def _create_tags(self, region: str, asked: dict[str, Any]) -> Any:
+        new = {tag["Key"] for tag in asked["Tags"]}
+        for said in self._tagged(region, asked):
+            kept = [tag for tag in said["Tags"] if tag["Key"] not in new]
+            said["Tags"] = [*kept, *asked["Tags"]]
+        return {}
+
+    def _delete_tags(self, region: str, asked: dict[str, Any]) -> Any:
+        gone = {tag["Key"] for tag in asked["Tags"]}
+        for said in self._tagged(region, asked):
+            said["Tags"] = [tag for tag in said["Tags"] if tag["Key"] not in gone]
+        return {}
+
+    def _tagged(self, region: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
+        assert all(asked["Resources"]), "an empty id"
+        return [
+            said for said in self.of(region) if said["ImageId"] in asked["Resources"]
+        ]
+
     def _deregister_image(self, region: str, asked: dict[str, Any]) -> Any:
         del self.images[region, asked["ImageId"]]
         return {}

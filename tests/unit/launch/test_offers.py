@@ -62,6 +62,7 @@ def test_the_default_vpcs_subnets_and_the_types_in_their_zones_are_found(
     assert {zone for _, zone in found.zones} <= zones
     assert found.vpc
     assert found.free > 4000
+    assert found.memory == {"m7i.large": 8192, "t3.small": 2048}
 
 
 def test_the_order_is_market_then_type_as_wished_then_free_addresses() -> None:

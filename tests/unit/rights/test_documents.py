@@ -163,10 +163,11 @@ def test_only_in_china_builders_may_be_launched_untagged() -> None:
         assert (late <= sids) is (partition == "aws-cn")
 
 
-def test_the_nightly_job_bakes_and_reaps_and_launches_no_annex() -> None:
+def test_the_nightly_job_bakes_smokes_and_reaps_and_launches_no_annex() -> None:
     may = {action for said in statements("nightly") for action in said["Action"]}
     assert {"ec2:CreateImage", "ec2:RunInstances", "ssm:DeleteParameter"} <= may
-    assert not {a for a in may if a.startswith(("iam:", "scheduler:", "pricing:"))}
+    assert not {a for a in may if a.startswith(("iam:", "scheduler:"))}
+    assert {"ec2:DescribeInstanceTypeOfferings", "pricing:GetProducts"} <= may
     assert "ssm:PutParameter" not in may
     rights = {right.action for right in documents.rights_of("nightly")}
     assert rights == may

@@ -197,6 +197,30 @@ NEVER: dict[str, Asked] = {
 }
 
 
+SMOKE: dict[str, list[Asked]] = {
+    "group": BAKE["proof's group"],
+    "instance": run(BAKED),
+    "looks": [
+        *(
+            Asked(f"ec2:Describe{name}", "*")
+            for name in ("InstanceTypeOfferings", "InstanceTypes", "Subnets", "Images")
+        ),
+        Asked("pricing:GetProducts", "*"),
+    ],
+    "expiry": [
+        ec2("CreateTags", "image", has=BAKED, given={tags.EXPIRES: "2"}),
+        ec2("DeleteTags", "image", has=BAKED, given={tags.EXPIRES: ""}),
+    ],
+    "end": [ec2("TerminateInstances", "instance", has=BAKED)],
+}
+
+
+@pytest.mark.parametrize("what", SMOKE)
+@pytest.mark.parametrize("who", ["person", "nightly"])
+def test_a_smoke_may_do_all_it_does(who: Who, what: str) -> None:
+    assert refused_to(who, *SMOKE[what]) == []
+
+
 @pytest.mark.parametrize("what", BAKE)
 @pytest.mark.parametrize("who", ["person", "nightly"])
 def test_a_bake_and_its_reaper_may_do_all_they_do(who: Who, what: str) -> None:
