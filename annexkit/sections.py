@@ -82,6 +82,9 @@ User = Annotated[
     str, shaped(r"\*|[A-Za-z0-9_.@-]{1,64}", "a user's name, 'owner' or '*'")
 ]
 Users = Annotated[tuple[User, ...], BeforeValidator(listed), Field(min_length=1)]
+Variable = Annotated[
+    str, shaped(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
+]
 Market = Literal["on-demand", "spot", "spot-then-on-demand"]
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # USD an hour
 Prices = Annotated[Mapping[str, Money], BeforeValidator(priced)]
@@ -215,10 +218,12 @@ class RetireSettings(Section):
 
 
 class NightlySettings(Section):
-    """What ``invoke nightly`` does by itself."""
+    """What ``invoke nightly`` does by itself, and whom it tells."""
 
     rebuild_after: Duration = 7 * 86400
     images: Words = ()
+    notify: Literal["always", "changes", "red", "never"] = "changes"
+    webhook_env: Variable = "ANNEXKIT_WEBHOOK"
 
 
 class RehearsalSettings(Section):

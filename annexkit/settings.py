@@ -141,9 +141,11 @@ def _finding(
     said = message.removeprefix("Value error, ").removeprefix("Input ")
     said = f"is {said}" if said.startswith("not ") else said
     names = ["invoke", "annexkit", *(p for p in loc if isinstance(p, str))]
+    # An address where a name belongs may be the secret itself: nightly.webhook_env.
+    shown = "an address" if "://" in str(given) else repr(str(given)[:80])
     return Finding(
         Level.ERROR,
-        f"{str(given)[:80]!r} {said}",
+        f"{shown} {said}",
         where,
         "correct it where it is set: invoke.yaml, the file of -f, or "
         f"{'_'.join(names).upper()}",

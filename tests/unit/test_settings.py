@@ -218,3 +218,11 @@ def test_a_wrong_value_is_shown_with_the_variable_that_may_hold_it() -> None:
     assert where == "annexkit.bake.regions.1"
     assert what == "'here' is not a region: us-west-2"
     assert mend.endswith(" INVOKE_ANNEXKIT_BAKE_REGIONS")
+
+
+def test_an_address_where_a_name_belongs_is_not_shown() -> None:
+    address = "https://hooks.example/very-secret"
+    [(where, what, mend)] = findings({"nightly": {"webhook_env": address}})
+    assert where == "annexkit.nightly.webhook_env"
+    assert what == "an address is not the name of an environment variable"
+    assert "secret" not in mend
