@@ -20,7 +20,7 @@ from annexkit.flows.nightly_image import run_image
 from annexkit.flows.nightly_look import Looked, known_regions, look_everywhere
 from annexkit.flows.nightly_plan import Planned, Wanted, make_plans, wanted_images
 from annexkit.flows.nightly_record import Keeper, begin, nights, put_image
-from annexkit.flows.nightly_report import describe, report, show, verdict
+from annexkit.flows.nightly_report import describe, report, show, tell_others, verdict
 from annexkit.flows.nightly_retire import retire_old
 from annexkit.flows.nightly_steps import first_record
 from annexkit.flows.retire import terms_of
@@ -165,6 +165,10 @@ def _put(
 
 
 def _told(site: Site, keeper: Keeper) -> Path | None:
-    """Write the pages; a dry run has none."""
+    """Write the pages and tell of them; a dry run has none."""
     describe(site, keeper.night)
-    return None if keeper.night.dry_run else report(site, keeper.night)
+    if keeper.night.dry_run:
+        return None
+    folder = report(site, keeper.night)
+    tell_others(site, keeper.night)
+    return folder

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from annexkit.errors import Exit
+from annexkit.errors import AnnexkitError, Exit
 from annexkit.files import FileError, write_beside
 from annexkit.flows.nightly_record import nights, write_record
 from annexkit.flows.nightly_steps import GOOD, REGION_STEPS
 from annexkit.flows.registry_diff import Side, diff_builds
 from annexkit.flows.site import Site
+from annexkit.publish import webhook
 from annexkit.publish.night import (
     BootNight,
     Did,
@@ -26,6 +27,7 @@ from annexkit.registry import RegistryError
 from annexkit.registry.model import newest_first
 
 SUMMARY = "GITHUB_STEP_SUMMARY"  # GitHub Actions: the file of a job's summary
+RUN = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")  # what names a run
 TREND = 60  # builds in the plot of boot times
 COLUMNS = ("image", "arch", "build", "region", "copy", "smoke", "promote")
 
@@ -45,6 +47,22 @@ def report(site: Site, night: Night) -> Path:
     if summary := os.environ.get(SUMMARY):
         _append(Path(summary), text)
     return folder
+
+
+def tell_others(site: Site, night: Night) -> None:
+    """Tell the webhook of a night, if the settings want it; it fails no night."""
+    try:
+        said = webhook.tell(site.settings.nightly, night, _page_url(), clock=site.clock)
+    except AnnexkitError as error:
+        site.console.error(error)
+        return
+    site.console.detail(said)
+
+
+def _page_url() -> str:
+    """Return where the job's summary is read; nothing outside GitHub Actions."""
+    found = [os.environ.get(name, "") for name in RUN]
+    return "{}/{}/actions/runs/{}".format(*found) if all(found) else ""
 
 
 def describe(site: Site, night: Night) -> None:

@@ -12,6 +12,7 @@ from annexkit.errors import AnnexkitError, Exit, UsageError
 from annexkit.files import FileError, write_beside
 from annexkit.flows import nightly_record
 from annexkit.flows.nightly import NightlyRequest, nightly
+from annexkit.publish import page
 from annexkit.publish.night import Did
 from annexkit.registry import RegistryError, State
 from annexkit.registry.edits import promote
@@ -85,6 +86,8 @@ def test_the_second_night_has_nothing_to_do_for_one_look_a_region(
         assert shift.did(step) == dict.fromkeys(ALL, Did.UNCHANGED)
     assert shift.nights[-1].retire.did is Did.UNCHANGED
     assert "nothing to do" in capsys.readouterr().err
+    told = [page.verdict(night) for night in shift.nights]
+    assert told == [page.Verdict.CHANGED, page.Verdict.QUIET]
 
 
 def test_a_changed_input_makes_a_new_build_and_keeps_the_way_back(

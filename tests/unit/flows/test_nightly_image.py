@@ -11,6 +11,7 @@ from annexkit.bake.packer import PackerError
 from annexkit.errors import AnnexkitError, Exit, Finding, Level
 from annexkit.flows.prove import ProofError
 from annexkit.flows.registry_promote import ChannelRequest, roll_back
+from annexkit.publish import page
 from annexkit.publish.night import Did
 from annexkit.registry import State
 from annexkit.registry.edits import set_failed
@@ -180,6 +181,7 @@ def test_what_somebody_rolled_back_from_is_left_alone(shift: Shift) -> None:
     assert "was rolled back on" in shift.last.why[0]
     assert not shift.last.changed
     assert steps(shift, EAST) == [Did.UNCHANGED] * 3
+    assert page.verdict(shift.nights[-1]) is page.Verdict.QUIET
 
 
 def test_where_one_region_was_rolled_back_the_others_go_on(shift: Shift) -> None:

@@ -8,10 +8,13 @@ import pytest
 
 from annexkit.errors import Exit
 from annexkit.files import FileError
-from annexkit.flows.nightly_report import report, verdict
+from annexkit.flows.nightly_report import report, tell_others, verdict
 from annexkit.publish.night import Did, ImageNight, Night, RegionNight, StepNight
 from tests.unit.flows.shift import EAST, HOME, Shift
 from tests.unit.helpers import NOON
+from tests.unit.publish.hooks import SECRET, Hook, hook
+
+__all__ = ["hook"]
 
 DONE, SAME, BAD = (StepNight(did=d) for d in (Did.DONE, Did.UNCHANGED, Did.FAILED))
 
@@ -83,3 +86,32 @@ def test_for_people_there_is_a_row_for_each_region_and_the_failures(
     (home,) = [line for line in said.out.splitlines() if HOME in line]
     assert home.count("done") == 3
     assert "night.html" in said.err
+
+
+def test_the_webhook_is_told_and_where_the_page_is(
+    shift: Shift, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shift.run()
+    monkeypatch.setenv("ANNEXKIT_WEBHOOK", hook.url)
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://git.example")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "one/grid")
+    monkeypatch.setenv("GITHUB_RUN_ID", "7")
+    shift.run()
+    assert hook.got == [], "nothing to read, nothing to tell"
+    tell_others(shift.site, a_night(an_image(BAD)))
+    [(_, _, body)] = hook.got
+    assert b"https://git.example/one/grid/actions/runs/7" in body
+
+
+def test_a_webhook_that_refuses_is_told_of_and_fails_no_night(
+    shift: Shift,
+    hook: Hook,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ANNEXKIT_WEBHOOK", hook.url)
+    hook.answers = [404]
+    tell_others(shift.site, a_night(an_image(BAD)))
+    said = capsys.readouterr().err
+    assert "did not take the message" in said
+    assert SECRET not in said

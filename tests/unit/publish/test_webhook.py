@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,48 +14,11 @@ from annexkit.publish.webhook import NotifyError, message, notify, tell, wanted
 from annexkit.sections import NightlySettings
 from tests.unit.helpers import FakeClock
 from tests.unit.publish import hostile, nights
+from tests.unit.publish.hooks import SECRET, Hook, hook
 
-SECRET = "T0AA/B0BB/very-secret"
+__all__ = ["hook"]
+
 PAGE = "https://ci.example/night.html"
-
-
-@dataclass
-class Hook:
-    """A webhook on this machine; ``answers``: the codes that come next, else 200."""
-
-    url: str = ""
-    answers: list[int] = field(default_factory=list)
-    got: list[tuple[str, str, bytes]] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    found = Hook()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            found.got.append((self.command, self.path, body))
-            found.headers = dict(self.headers)
-            code = found.answers.pop(0) if found.answers else 200
-            self.send_response(code)
-            if code in (301, 302, 303, 307, 308):
-                self.send_header("Location", f"/elsewhere/{SECRET}")
-            self.send_header("Content-Length", str(len(self.path)))
-            self.end_headers()
-            self.wfile.write(self.path.encode())  # as many servers tell of an error
-
-        do_GET = do_POST
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        found.url = f"http://127.0.0.1:{server.server_port}/services/{SECRET}"
-        yield found
-        server.shutdown()
 
 
 def sent(hook: Hook) -> dict[str, Any]:
