@@ -83,9 +83,10 @@ check_htcondor() {
 check_helper_scripts() {
   local program
   applies contract=seed-cfn || return 0
-  for program in /opt/aws/bin/cfn-init /usr/bin/aws /usr/bin/curl /usr/sbin/service; do
+  for program in /opt/aws/bin/cfn-init /usr/bin/aws /usr/bin/curl /usr/bin/awk \
+    /usr/sbin/service /sbin/runlevel; do
     [[ -x "${ANNEXKIT_ROOT}${program}" ]] ||
-      report "helper scripts: no program ${program} (step 40 sees to it)"
+      report "helper scripts: no program ${program} (the 2016 tool's stacks call it)"
   done
   [[ -n "${ANNEXKIT_ROOT}" ]] || /opt/aws/bin/cfn-init --help > /dev/null 2>&1 ||
     report "helper scripts: /opt/aws/bin/cfn-init does not run"

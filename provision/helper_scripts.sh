@@ -12,6 +12,7 @@ CFN_ENVIRONMENT=/opt/aws/cfn-bootstrap
 
 install_helper_scripts() {
   require_variables ANNEXKIT_CFN_SOURCE
+  install_stack_programs
   [[ -x "${ANNEXKIT_ROOT}/usr/bin/aws" ]] ||
     die "there is no AWS CLI at /usr/bin/aws, where the stacks of the 2016 tool call it"
   case "${ANNEXKIT_CFN_SOURCE}" in

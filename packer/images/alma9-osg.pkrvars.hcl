@@ -1,6 +1,6 @@
 # alma9-osg: AlmaLinux 9 with the Open Science Grid's stack, the successor of the 2016
 # guide's: EPEL, repository priorities, OSG release, CA certificates, fetch-crl at boot
-# and by timer, worker-node client, OSG's HTCondor.
+# and by timer, worker-node client, OSG's HTCondor, the AWS CLI and cfn-init.
 #
 # Every field is explained in debian13.pkrvars.hcl. What was proved of this image, and
 # what not, stands in README.md.
@@ -89,7 +89,13 @@ root_volume = {
   encrypted  = true
 }
 
-contracts = ["annexkit"]
+# The guide's image is one for the 2016 tool's stacks: docs/seed-cfn.md. What they call
+# comes from AlmaLinux's own repositories (provision/family/el.sh).
+contracts = ["annexkit", "seed-cfn"]
+
+helper_scripts = {
+  source = "annexkit"
+}
 
 tags = {}
 

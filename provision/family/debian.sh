@@ -20,6 +20,12 @@ install_gpg() {
   install_packages gpg
 }
 
+# What the stacks of the 2016 tool call is there: the AWS CLI is of the base packages,
+# service(8) of an essential one (init-system-helpers).
+install_stack_programs() {
+  :
+}
+
 # What AWS's tarball of the CloudFormation helper scripts needs to be installed and run.
 # heat-cfntools, OpenStack's own of the same names, is no substitute: it takes neither
 # cfn-init's -v nor the instance's role.

@@ -13,8 +13,17 @@ base_packages() {
   command -v curl > /dev/null || printf 'curl\n'
 }
 
-# What AWS's helper scripts for CloudFormation import; some of it is EPEL's (package
-# names of Fedora, not tried here: no EL repository can be reached).
+# What the stacks of the 2016 tool call, and a base AMI may lack. By path, because that is
+# what they call, and the packages' names differ: AlmaLinux has awscli2 in AppStream since
+# 9.5 and initscripts-service in BaseOS, Amazon Linux 2023 has awscli-2. (Known from who
+# packages them: osbuild/image-builder pull request 742, Azure/WALinuxAgent issue 3402.)
+install_stack_programs() {
+  install_packages /usr/bin/aws /usr/sbin/service
+}
+
+# What AWS's helper scripts for CloudFormation import (package names of Fedora, not tried
+# here: no EL repository can be reached). Some of it is EPEL's, which is gone when step 40
+# asks: a recipe that wants AWS's own names that in its packages.
 helper_scripts_packages() {
   printf '%s\n' python3-daemon python3-pip python3-pystache python3-setuptools python3-wheel
 }

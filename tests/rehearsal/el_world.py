@@ -33,6 +33,13 @@ OWN_REPOSITORIES = textwrap.dedent("""\
     gpgcheck=1
     gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-AlmaLinux-9
 
+    [appstream]
+    name=AlmaLinux 9 - AppStream
+    baseurl=file:///world/repos/appstream
+    enabled=1
+    gpgcheck=1
+    gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-AlmaLinux-9
+
     [crb]
     name=AlmaLinux 9 - CRB
     baseurl=file:///world/repos/crb
@@ -159,7 +166,17 @@ REPOSITORIES: Mapping[str, tuple[str, Sequence[Stub]]] = {
                 },
             ),
             Stub("openssh-server", files=units("sshd.service")),
+            Stub(
+                "initscripts-service",
+                "10.11.8",
+                {"/usr/sbin/service": '#!/bin/sh\nexec systemctl "$2" "$1"\n'},
+                provides=("/sbin/service",),
+            ),
         ),
+    ),
+    "appstream": (
+        "alma",
+        (Stub("awscli2", "2.27.0", {"/usr/bin/aws": "#!/bin/sh\necho aws-cli\n"}),),
     ),
     "crb": ("alma", (Stub("gsoap"),)),
     "epel": (

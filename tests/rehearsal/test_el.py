@@ -30,6 +30,7 @@ def test_alma9_osg_is_the_guides_stack_and_leaves_nothing_of_the_bake(
     assert owner == "almalinux-release-9.6-1.el9.noarch"
     image = world.recipe("alma9-osg")
     machine.steps(image, *UNTIL_HTCONDOR)
+    assert not machine.has("/usr/bin/aws")
     used = "\n".join(machine.left_over())
     for name in ("epel", "osg"):
         assert f"annexkit-{name}.repo" in used
@@ -52,12 +53,14 @@ def test_alma9_osg_is_the_guides_stack_and_leaves_nothing_of_the_bake(
     assert {line.split("\t")[0] for line in packages} >= {*image.packages, "voms"}
     assert "tzdata\t2-1.el9\tnoarch" in packages  # brought up to date
     assert not any(line.startswith("gpg-pubkey") for line in packages)
+    assert f"{described['helper_scripts']} all".replace(" ", "\t") in packages
 
     states = {
         unit: machine.run("systemctl", "is-enabled", unit).stdout.strip()
         for unit in (
             *("fetch-crl.timer", "annexkit-fetch-crl.service", "sshd.service"),
             *("condor.service", "annexkit-select.service", "cloud-config.service"),
+            "annexkit-contract-seed-cfn.service",
         )
     }
     assert states.pop("condor.service") == "disabled"
@@ -69,7 +72,44 @@ def test_alma9_osg_is_the_guides_stack_and_leaves_nothing_of_the_bake(
     assert machine.left_over() == []
     assert machine.has("/etc/yum.repos.d/osg.repo")
     known = machine.says("dnf", "--quiet", "repolist", "--enabled").splitlines()[1:]
-    assert [line.split()[0] for line in known] == ["baseos", "osg"]
+    assert [line.split()[0] for line in known] == ["appstream", "baseos", "osg"]
+
+
+def test_what_the_2016_tools_stacks_call_comes_from_the_systems_own_repositories(
+    world: World, machine: Machine
+) -> None:
+    image = world.recipe("alma9-osg")
+    assert image.contracts == ("annexkit", "seed-cfn")
+    machine.steps(image, "10-system", "40-contracts")
+    owners = {
+        "/usr/bin/aws": "awscli2-2.27.0-1.el9.noarch",
+        "/usr/sbin/service": "initscripts-service-10.11.8-1.el9.noarch",
+    }
+    for path, owner in owners.items():
+        assert machine.says("rpm", "--query", "--file", path) == owner
+    ours = "/usr/lib/annexkit/cfn_init.py"
+    for name in ("cfn-init", "cfn-get-metadata"):
+        assert machine.says("readlink", f"/opt/aws/bin/{name}") == ours
+    # It runs, and cannot ask: this machine has no network.
+    asked = ("--stack", "s", "--resource", "r", "-c", "preinstalled", "-v")
+    done = machine.run(
+        "/opt/aws/bin/cfn-init", *asked, env={"ANNEXKIT_IMDS_PATIENCE": "1"}
+    )
+    assert done.exit_code == 1
+    assert done.stderr.startswith("cfn-init: error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_system_without_an_aws_cli_is_no_base_for_such_an_image(
+    world: World, machine: Machine
+) -> None:
+    image = world.recipe("alma9-osg")
+    there = "/etc/yum.repos.d/almalinux.repo"  # without it: Enterprise Linux before 9.5
+    machine.says("sed", "--in-place", "/^.appstream/,/^$/s/enabled=1/enabled=0/", there)
+    done = machine.step("40-contracts", image)
+    assert done.exit_code != 0
+    assert "/usr/bin/aws" in done.stdout + done.stderr
+    assert not machine.has("/opt/aws/bin/cfn-init")
 
 
 @pytest.mark.parametrize("name", ["alma9", "al2023"])

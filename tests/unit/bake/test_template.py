@@ -299,6 +299,7 @@ class TestBuild:
         for image, wanted in (
             (recipe(), {}),
             (recipe("debian13-cfn"), {"SOURCE": "annexkit"}),
+            (recipe("alma9-osg"), {"SOURCE": "annexkit"}),
             (
                 recipe("debian13-cfn", helper_scripts=aws),
                 {"SOURCE": "aws", "URL": aws.url, "SHA256": aws.sha256},

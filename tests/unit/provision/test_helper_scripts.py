@@ -89,6 +89,29 @@ def test_another_tarball_than_the_pinned_one_is_refused(builder: Machine) -> Non
     assert not list(builder.programs.glob("tmp.*"))
 
 
+def test_on_enterprise_linux_dnf_brings_what_stacks_call(builder: Machine) -> None:
+    builder.write("/etc/os-release", 'ID="almalinux"\nID_LIKE="rhel centos fedora"\n')
+    aws = builder.root / "usr/bin/aws"
+    aws.unlink()
+    builder.fake("dnf", f"install -m 755 /dev/null {aws}")
+    done = builder.shell(
+        f"{SOURCED}; install_helper_scripts", ANNEXKIT_CFN_SOURCE="annexkit"
+    )
+    assert done.returncode == 0, done.stderr
+    (call,) = builder.calls
+    assert call.endswith(" install /usr/bin/aws /usr/sbin/service")
+    assert set(links(builder)) == {"cfn-init", "cfn-get-metadata"}
+
+
+def test_what_dnf_does_not_find_ends_the_bake(builder: Machine) -> None:
+    builder.write("/etc/os-release", "ID=almalinux\nID_LIKE=rhel\n")
+    builder.fake("dnf", "exit 1")
+    builder.fake("systemctl", "echo disabled")
+    done = builder.step("40-contracts", ANNEXKIT_CFN_SOURCE="annexkit")
+    assert done.returncode != 0
+    assert links(builder) == {}
+
+
 def test_an_image_without_the_aws_cli_is_refused(builder: Machine) -> None:
     (builder.root / "usr/bin/aws").unlink()
     done = builder.shell(f"{SOURCED}; install_helper_scripts")
@@ -122,5 +145,8 @@ def test_the_image_is_checked_for_the_programs_that_stacks_call(
     builder: Machine,
 ) -> None:
     done = builder.step("95-validate")
-    assert "helper scripts: no program /opt/aws/bin/cfn-init" in done.stderr
-    assert "helper scripts: no program /usr/bin/aws" not in done.stderr
+    missing = [line for line in done.stderr.splitlines() if "no program" in line]
+    assert [line.split("no program ")[1].split(" ")[0] for line in missing] == [
+        *("/opt/aws/bin/cfn-init", "/usr/bin/curl", "/usr/bin/awk"),
+        *("/usr/sbin/service", "/sbin/runlevel"),
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
@@ -278,14 +277,6 @@ def test_packages_and_image_are_recorded(machine: Machine) -> None:
         "htcondor": "23.9.6",
         "htcondor_source": "distro",
     }
-
-
-def test_what_runs_on_nodes_is_python_3_9() -> None:
-    # That of Enterprise Linux 9 and Amazon Linux 2023.
-    scripts = sorted((FILES / "usr/lib/annexkit").glob("*.py"))
-    assert scripts
-    for path in scripts:
-        ast.parse(path.read_text(), path.name, feature_version=(3, 9))
 
 
 @pytest.mark.parametrize("step", STEPS)

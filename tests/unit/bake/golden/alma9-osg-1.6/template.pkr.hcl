@@ -104,7 +104,7 @@ locals {
     "ANNEXKIT_BUILD=${var.build_id}",
     "ANNEXKIT_DIGEST=${var.digest}",
     "ANNEXKIT_DATE=${var.build_date}",
-    "ANNEXKIT_CONTRACTS=annexkit",
+    "ANNEXKIT_CONTRACTS=annexkit seed-cfn",
     "ANNEXKIT_SSH_USER=ec2-user",
     "ANNEXKIT_HTCONDOR_SOURCE=repository",
     "ANNEXKIT_HTCONDOR_VERSION=25",
@@ -120,6 +120,7 @@ locals {
     "ANNEXKIT_REPOSITORY_OSG_KEY_URL=https://repo.osg-htc.org/osg/RPM-GPG-KEY-OSG-25-developer",
     "ANNEXKIT_REPOSITORY_OSG_KEY_FINGERPRINT=962A9BCDD330245F2703C88B74E5BE22D4E9B1FC",
     "ANNEXKIT_REPOSITORY_OSG_PRIORITY=98",
+    "ANNEXKIT_CFN_SOURCE=annexkit",
   ]
 }
 
