@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 SHELL_FILES = $(shell git ls-files --cached --others --exclude-standard -- provision scripts bench .ci \
 	| while read -r file; do head -c 32 "$$file" | grep -qaE '^\#!.*(ba)?sh' && echo "$$file" || true; done)
 
-.PHONY: help rehearse test test-all check bench install tool-programs install-dev lint-tools machine format lock clean
+.PHONY: help rehearse test test-all check check-packer check-workflows bench install tool-programs install-dev lint-tools machine format lock clean
 
 help: ## List these targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 rehearse: machine install-dev ## Bake, boot and check a real image in the rehearsal cloud on this machine
 	@scripts/rehearse
@@ -28,6 +28,14 @@ check: install-dev lint-tools ## Format, lint, types, shell lint and the tests t
 	shellcheck --severity=style $(SHELL_FILES)
 	shfmt -d -i 2 -ci -sr $(SHELL_FILES)
 	$(BIN)/python -m pytest -q -m "not machines and not matrix"
+
+check-packer: install-dev ## A newer Packer, fetched by its digest: init, fmt -check, validate
+	newer=$$(scripts/get-pinned packer build/bin) && \
+		PATH="$$newer:$$PATH" ANNEXKIT_REQUIRE_PLUGINS=1 \
+		$(BIN)/python -m pytest -q tests/unit/bake/test_packer_takes_all.py
+
+check-workflows: ## actionlint, fetched by its digest, over .github/workflows
+	linter=$$(scripts/get-pinned actionlint build/bin) && "$$linter/actionlint"
 
 bench: machine install-dev $(VENV)-bench/.installed ## Measure; the figures stand in bench/README.md
 	$(BIN)/python bench/bake.py

@@ -51,7 +51,8 @@ def keypair(
         "show": "print documents for any account, and ask nothing of AWS",
         "region": "limit changes to these; bake.regions and reap.regions by default",
         "all-regions": "limit changes to no region",
-        "repository": "whose jobs on GitHub are the nightly ones: OWNER/NAME",
+        "repository": "whose jobs on GitHub are the nightly ones: OWNER/NAME, or "
+        "OWNER@ID/NAME@ID as its tokens name it (docs/nightly-github.md)",
         "branch": "and of which branch of it",
         "yes": "do not ask",
         "dry-run": "show what differs only",

@@ -19,7 +19,11 @@ from annexkit.settings import split_flag
 MADE = (*POLICIES, "nightly", "node")
 COLUMNS = ("state", "kind", "name", "calls")
 # No * or ?, although both are compared as they stand; and what GitHub takes as names.
-REPOSITORY = r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+"
+# Repositories made, renamed or moved since July 2026 have their own and their owner's
+# number in the subject: OWNER@1/NAME@2 (GitHub documentation, OpenID Connect reference,
+# Immutable subject claims).
+OWNER, NAME = r"[A-Za-z0-9][A-Za-z0-9-]*", r"[A-Za-z0-9._-]+"
+REPOSITORY = rf"{OWNER}/{NAME}|{OWNER}@[0-9]+/{NAME}@[0-9]+"
 DENIED = "act as an administrator: docs/iam-administrator.json lists what that takes"
 BRANCH = r"[A-Za-z0-9._/+#@-]+"
 

@@ -131,8 +131,15 @@ def _role(site: Site, wanted: Wanted, role: Role) -> Piece:
             clock=site.clock,
         ),
         _difference(f"{role.name}, who may take it", trust, role.trust)
-        + _difference(role.name, policy, role.policy),
+        + _difference(role.name, policy, role.policy)
+        + _longer(role, standing),
     )
+
+
+def _longer(role: Role, standing: roles.Standing | None) -> str:
+    if standing is None or standing.session >= role.session:
+        return ""
+    return f"-sessions of {standing.session} s\n+sessions of {role.session} s\n"
 
 
 def _provider(site: Site, wanted: Wanted) -> Piece:

@@ -14,6 +14,7 @@ from annexkit.rights.documents import read as document
 from annexkit.rights.words import NIGHTLY, NODE, SCHEDULER, Document, Place
 
 __all__ = [
+    "NIGHT",
     "NIGHTLY",
     "NODE",
     "SCHEDULER",
@@ -28,11 +29,18 @@ __all__ = [
 ]
 
 
+HOUR = 3600
+# A night is longer than the hour that IAM gives by itself; no job of GitHub's own
+# runners is longer than this (GitHub documentation, Actions limits).
+NIGHT = 6 * HOUR
+
+
 @dataclass(frozen=True)
 class Role:
     """A role as it is wanted; with a profile of the same name when nodes carry it.
 
-    ``ends`` says in its description how it is removed.
+    ``ends`` says in its description how it is removed. ``session``: for how many
+    seconds credentials of it may last at least (IAM's MaxSessionDuration).
     """
 
     name: str
@@ -40,6 +48,7 @@ class Role:
     policy: Document
     profile: bool = False
     ends: str = "removed by invoke teardown"
+    session: int = HOUR
 
 
 def place_of(
@@ -87,4 +96,5 @@ def nightly_role(place: Place, repository: str, branch: str) -> Role:
         trust=documents.github_trust(repository, branch, place),
         policy=documents.policy("nightly", place),
         ends="made by invoke iam",
+        session=NIGHT,
     )

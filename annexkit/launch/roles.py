@@ -11,7 +11,7 @@ from annexkit.aws import AwsError, Cloud
 from annexkit.errors import AnnexkitError
 from annexkit.instances import SETTLE, as_tags, from_tags
 from annexkit.launch.group import SET
-from annexkit.launch.policies import SCHEDULER, Document, Role, document, normal
+from annexkit.launch.policies import HOUR, SCHEDULER, Document, Role, document, normal
 from annexkit.waiting import Clock, wait_for
 
 POLICY = "annexkit"  # the name of the one inline policy
@@ -35,6 +35,7 @@ class Standing:
     policy: Document | None
     tags: dict[str, str] = field(default_factory=dict)
     profile_roles: tuple[str, ...] | None = None
+    session: int = HOUR
 
 
 def scheduler_arn(cloud: Cloud, region: str) -> str:
@@ -64,6 +65,7 @@ def look(cloud: Cloud, region: str, role: Role) -> Standing | None:
         policy=document(policy["PolicyDocument"]) if policy else None,
         tags=own,
         profile_roles=profile,
+        session=said["Role"].get("MaxSessionDuration", HOUR),
     )
 
 
@@ -78,6 +80,8 @@ def differences(role: Role, standing: Standing | None) -> list[str]:
         found.append(f"the role {role.name} has no policy '{POLICY}'")
     elif normal(standing.policy) != normal(role.policy):
         found.append(f"the policy of the role {role.name} was changed")
+    if standing.session < role.session:
+        found.append(f"the sessions of the role {role.name} end too early")
     if role.profile and standing.profile_roles is None:
         found.append(f"the instance profile {role.name} is missing")
     elif role.profile and standing.profile_roles != (role.name,):
@@ -92,6 +96,8 @@ def planned(role: Role, standing: Standing | None) -> list[str]:
         calls += ["CreateRole"]
     elif normal(standing.trust) != normal(role.trust):
         calls += ["UpdateAssumeRolePolicy"]
+    if standing and standing.session < role.session:
+        calls += ["UpdateRole"]
     policy = standing.policy if standing else None
     if policy is None or normal(policy) != normal(role.policy):
         calls += ["PutRolePolicy"]
@@ -196,13 +202,22 @@ def _create(cloud: Cloud, region: str, role: Role) -> None:
         "create_role",
         RoleName=role.name,
         AssumeRolePolicyDocument=json.dumps(role.trust),
+        MaxSessionDuration=role.session,
         Description=f"annexkit: see docs/aws.md; {role.ends}",
         Tags=as_tags(SET),
     )
 
 
 def _mend(cloud: Cloud, region: str, role: Role, standing: Standing) -> None:
-    """Bring the policy and the profile of a role to what is wanted."""
+    """Bring the policy, the sessions and the profile of a role to what is wanted."""
+    if standing.session < role.session:
+        _iam(
+            cloud,
+            region,
+            "update_role",
+            RoleName=role.name,
+            MaxSessionDuration=role.session,
+        )
     if standing.policy is None or normal(standing.policy) != normal(role.policy):
         _iam(
             cloud,

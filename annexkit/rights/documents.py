@@ -60,7 +60,8 @@ def github_trust(repository: str, branch: str, place: Place) -> Document:
     Both conditions compare whole values (GitHub documentation, Configuring OpenID
     Connect in Amazon Web Services): a pull request or a tag has another subject.
 
-    :param repository: ``owner/name``.
+    :param repository: ``owner/name``, or ``owner@1/name@2`` where GitHub's subjects
+        have the numbers, too.
     """
     subject = f"repo:{repository}:ref:refs/heads/{branch}"
     statement = {

@@ -23,6 +23,7 @@ GITHUB = "token.actions.githubusercontent.com"
 NO_CALL = "no call has this name: AWS asks for it when "
 WITH_TAGS = NO_CALL + "a thing is made with tags"
 LEFT = "only what an interrupted launch left behind"
+ONCE = "only a role of before sessions of six hours, or changed by hand"
 
 SECRETS = Grant(
     "SecretsOfLaunches",
@@ -130,6 +131,7 @@ ADMINISTRATION = (
             Right("iam:TagInstanceProfile", "ours", ADMIN, WITH_TAGS),
             Right("iam:TagRole", "ours", ADMIN, WITH_TAGS),
             Right("iam:UpdateAssumeRolePolicy", "another repository", ADMIN),
+            Right("iam:UpdateRole", "how long sessions last", ADMIN, ONCE),
             Right("iam:DeleteInstanceProfile", "teardown", (ROLES,)),
             Right("iam:DeleteRole", "teardown", (ROLES,)),
             Right("iam:DeleteRolePolicy", "teardown", (ROLES,)),

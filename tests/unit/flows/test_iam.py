@@ -125,6 +125,11 @@ def test_what_was_changed_by_hand_is_shown_and_mended(
         assert '-        "iam:CreatePolicy' in one["difference"], "as it stood"
         assert '+        "ec2:RunInstances"' in one["difference"], "as it is wanted"
     assert writes(site) == ["CreatePolicyVersion", "PutRolePolicy"]
+    short = {"RoleName": NIGHTLY, "MaxSessionDuration": 3600}
+    call(site, "update_role", **short)
+    [role] = [p for p in told(site, capsys, ALL)["found"] if p["name"] == NIGHTLY]
+    assert role["calls"] == ["UpdateRole"]
+    assert "-sessions of 3600 s\n+sessions of 21600 s" in role["difference"]
     assert set(state(told(site, capsys, ALL)).values()) == {"is there"}
 
 
@@ -172,7 +177,10 @@ def test_without_a_repository_there_is_no_nightly_role(
 
 @pytest.mark.parametrize(
     ("repository", "branch"),
-    [("one", ""), ("one/*", ""), ("one/grid/x", ""), ("one/grid", "*"), ("o/g", "a b")],
+    [
+        *(("one", ""), ("one/*", ""), ("one/grid/x", ""), ("one/grid", "*")),
+        *(("o/g", "a b"), ("one@1/grid", ""), ("one/grid@2", ""), ("one@*/grid@2", "")),
+    ],
 )
 def test_what_is_no_repository_or_branch_is_refused(
     site: Site, repository: str, branch: str
@@ -192,6 +200,14 @@ def test_repository_and_branch_come_from_the_settings(
     assert NIGHTLY in said["made"]
     trust = call(site, "get_role", RoleName=NIGHTLY)["Role"]["AssumeRolePolicyDocument"]
     assert "repo:one/grid:ref:refs/heads/release/1" in json.dumps(trust)
+
+
+def test_a_repository_whose_subjects_have_numbers_is_trusted_by_them(
+    site: Site,
+) -> None:
+    iam.set_up(site, IamRequest(("nightly",), repository="one@12/grid@345", yes=True))
+    trust = call(site, "get_role", RoleName=NIGHTLY)["Role"]["AssumeRolePolicyDocument"]
+    assert '"repo:one@12/grid@345:ref:refs/heads/main"' in json.dumps(trust)
 
 
 def test_regions_are_the_settings_the_flags_or_all(

@@ -11,10 +11,13 @@ import pytest
 from annexkit.aws import AwsError, Cloud
 from annexkit.launch import roles
 from annexkit.launch.policies import (
+    NIGHT,
     Role,
     document,
+    nightly_role,
     node_role,
     normal,
+    place_of,
     scheduler_role,
 )
 from annexkit.launch.roles import RoleError
@@ -155,6 +158,23 @@ def test_a_changed_trust_is_told_and_mended(cloud: Cloud, role: Role) -> None:
     )
     assert said(cloud, role) == [f"who may assume the role {role.name} was changed"]
     ensure(cloud, role)
+    assert said(cloud, role) == []
+
+
+def test_the_sessions_of_a_night_are_long_and_short_ones_are_mended(
+    cloud: Cloud,
+) -> None:
+    role = nightly_role(place_of(cloud, REGION), "one/grid", "main")
+    ensure(cloud, role)
+    held = iam(cloud, "get_role", RoleName=role.name)["Role"]
+    assert held["MaxSessionDuration"] == NIGHT == 6 * 3600
+    iam(cloud, "update_role", RoleName=role.name, MaxSessionDuration=3600)
+    assert said(cloud, role) == [f"the sessions of the role {role.name} end too early"]
+    assert roles.planned(role, roles.look(cloud, REGION, role)) == ["UpdateRole"]
+    ensure(cloud, role)
+    assert said(cloud, role) == []
+    # Longer ones are somebody's choice.
+    iam(cloud, "update_role", RoleName=role.name, MaxSessionDuration=2 * NIGHT)
     assert said(cloud, role) == []
 
 
