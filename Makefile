@@ -16,10 +16,12 @@ rehearse: machine install-dev ## Bake, boot and check a real image in the rehear
 	@scripts/rehearse
 
 test: machine install-dev ## Unit tests, one full rehearsal, one case of each fault family
-	$(BIN)/python -m pytest -m "not matrix"
+	$(UNIT_TESTS) -m "not machines and not matrix"
+	$(BIN)/python -m pytest -m "machines and not matrix"
 
 test-all: machine install-dev ## Everything, with the whole fault and version matrix
-	$(BIN)/python -m pytest
+	$(UNIT_TESTS) -m "not machines"
+	$(BIN)/python -m pytest -m machines
 
 check: install-dev lint-tools ## Format, lint, types, shell lint and the tests that need no machine
 	$(BIN)/ruff format --check .
@@ -27,7 +29,7 @@ check: install-dev lint-tools ## Format, lint, types, shell lint and the tests t
 	$(BIN)/mypy
 	shellcheck --severity=style $(SHELL_FILES)
 	shfmt -d -i 2 -ci -sr $(SHELL_FILES)
-	$(BIN)/python -m pytest -q -m "not machines and not matrix"
+	$(UNIT_TESTS) -q -m "not machines and not matrix"
 
 check-packer: install-dev ## A newer Packer, fetched by its digest: init, fmt -check, validate
 	newer=$$(scripts/get-pinned packer build/bin) && \
@@ -69,6 +71,10 @@ lock: install-dev ## Resolve the locks anew from pyproject.toml
 clean: ## Take the rehearsal down and remove what was made here
 	@[ ! -x $(BIN)/invoke ] || [ ! -d .rehearsal ] || $(BIN)/invoke rehearsal.down
 	rm -rf $(VENV) $(VENV)-bench .rehearsal packer/build .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+
+# What boots no machine needs no turn: as many at once as there are processors. The tests
+# of one file share what they set up.
+UNIT_TESTS = $(BIN)/python -m pytest -n auto --dist loadfile
 
 LOCKED = --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 

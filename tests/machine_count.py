@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 WANTED = Path(__file__).with_name("machine_tests.json")
-SUITES = {"not matrix": "test", "": "test-all"}
+# As the Makefile runs them, and as one run with all that needs no machine.
+SUITES = {
+    "machines and not matrix": "test",
+    "machines": "test-all",
+    "not matrix": "test",
+    "": "test-all",
+}
 RAN = pytest.StashKey[list[str]]()
 
 

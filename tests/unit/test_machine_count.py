@@ -38,7 +38,7 @@ def test_one_too_few_is_said_and_enough_is_enough(markexpr: str, suite: str) -> 
 def test_a_person_who_chose_some_tests_gets_just_those() -> None:
     assert shortfall(config(keyword="boot"), 0) == ""
     assert shortfall(config(args=("tests/unit",)), 0) == ""
-    assert shortfall(config(markexpr="machines"), 0) == ""
+    assert shortfall(config(markexpr="matrix"), 0) == ""
 
 
 def test_without_the_variable_skipping_is_allowed(

@@ -99,7 +99,9 @@ BAD: dict[Callable[[Ground], None], str] = {
 }
 
 
-@pytest.mark.parametrize(("spoil", "said"), BAD.items(), ids=lambda v: str(v)[:24])
+@pytest.mark.parametrize(
+    ("spoil", "said"), BAD.items(), ids=lambda v: getattr(v, "__name__", str(v))[:24]
+)
 def test_a_region_that_fails_keeps_its_pointer_and_the_others_go_on(
     ground: Ground, capsys: Captured, spoil: Callable[[Ground], None], said: str
 ) -> None:
