@@ -154,14 +154,15 @@ def test_a_client_with_the_other_image_does_what_the_registry_says(
     assert (skew(build.htcondor, scene.client.host.version) == []) is runs
     shown = scene.place.invoke("registry.show", "--image", image)
     assert served(build.htcondor) in " ".join(shown.stdout.split())
-    node = scene.launched("crossed", "-idle", "1")
-    scene.client.until_joined("crossed")
-    assert list(scene.client.slots("crossed")) == [node]
+    annex = f"crossed-{image}"
+    node = scene.launched(annex, "-idle", "1")
+    scene.client.until_joined(annex)
+    assert list(scene.client.slots(annex)) == [node]
     if runs:
-        job = scene.client.job("crossed")
+        job = scene.client.job(annex)
         assert (job.exit_code, job.node) == (0, node)
     else:
-        assert "no match" in refused(scene, "crossed")
+        assert "no match" in refused(scene, annex)
 
 
 def refused(scene: Scene, annex: str) -> str:
