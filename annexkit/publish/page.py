@@ -13,7 +13,7 @@ from annexkit.publish.night import Did, ImageNight, Night, RetiredNight, StepNig
 from annexkit.publish.retention import Step
 
 # The steps of one region, in their order: field of the record, name on the page.
-REGION_STEPS = (("copied", "copy"), ("smoke", "smoke"), ("promote", "promotion"))
+REGION_STEPS = (("copied", "copy"), ("smoke", "smoke"), ("promote", "promote"))
 RETIREMENT = "retirement"
 RESUME = "invoke nightly --resume"
 STAYS = (Step.KEEP, Step.WAIT)

@@ -47,12 +47,14 @@ def small(parent: Element, text: str, class_: str = "") -> Element:
     return add(parent, "span", text, class_=f"s {class_}".strip())
 
 
-def table(parent: Element, caption: str, columns: Sequence[str]) -> Element:
+def table(
+    parent: Element, caption: str, columns: Sequence[str], class_: str = ""
+) -> Element:
     """Add a table that scrolls by itself where it is too wide; return its body."""
     around = add(
         parent, "div", class_="wide", role="group", tabindex="0", aria_label=caption
     )
-    made = add(around, "table")
+    made = add(around, "table", class_=class_)
     add(made, "caption", caption)
     row = add(add(made, "thead"), "tr")
     for column in columns:

@@ -88,8 +88,7 @@ def _top(header: Element, night: Night) -> None:
     class_, shape = BADGES[page.verdict(night)]
     badge = add(header, "span", class_=f"badge {class_}")
     state(badge, shape, said.word)
-    rest = plain(said.rest)
-    add(header, "h1", rest[:1].upper() + rest[1:])
+    add(header, "h1", plain(said.rest))
     facts = add(header, "dl")
     _fact(facts, "night", night.id)
     _fact(facts, "when", span(night.began, night.ended))
@@ -218,13 +217,13 @@ def _packages(
     add(section, "h3", what)
     if kept.first:
         said = "HTCondor, kernel and container runtime"
-        _package_rows(table(section, said, columns), kept.first)
+        _package_rows(table(section, said, columns, "packages"), kept.first)
     if kept.rest:
         other = "other package" if kept.first else "package"
         said = counted(len(kept.rest), other)
         folds = len(kept.rest) > page_packages.SHORT
         place = fold(section, said) if folds else section
-        _package_rows(table(place, said, columns), kept.rest)
+        _package_rows(table(place, said, columns, "packages"), kept.rest)
     _more(section, kept.left_out, "package")
     return kept.left_out
 
@@ -243,12 +242,16 @@ def _retired(main: Element, night: Night, room: Room) -> None:
         return
     section = add(main, "section")
     add(section, "h2", "What would be retired" if night.dry_run else "Retired")
-    body = table(section, "Each AMI, its step and why", ("step", "AMI", "why"))
+    body = table(section, "Each AMI, its step and why", ("step", "AMI", "why"), "long")
     for one in shown:
         row = add(body, "tr")
         step = add(row, "td")
         did = Did.WAITING if night.dry_run else Did.DONE
-        state(step, Did.FAILED if one.error else did, plain(one.step, 20))
+        word = plain(one.step, 20)
+        if one.error:
+            state(step, Did.FAILED, f"{word} failed")
+        else:
+            state(step, did, word)
         ami = add(row, "th", scope="row")
         code(ami, one.ami, 40)
         small(ami, plain(f"{one.image} {one.arch}, {one.region}, {one.build}", 200))

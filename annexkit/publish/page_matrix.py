@@ -41,7 +41,7 @@ def matrix(section: Element, image: ImageNight, room: Room) -> None:
     shown, left_out = page_room.regions(image, room.regions)
     columns = ("region and AMI", *(name for _, name in REGION_STEPS), "boot")
     said = f"{plain(name_of(image), 80)}: each step in {count}"
-    body = table(section, said, columns)
+    body = table(section, said, columns, "matrix")
     for region, there in shown.items():
         _row(body, region, there, room)
     if left_out:

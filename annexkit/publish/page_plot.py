@@ -139,11 +139,10 @@ def _line(svg: Element, found: Trend, top: float) -> None:
         dot = add(svg, "circle", class_="p", cx=x, cy=y, r="4")
         many = f"; {took(point.low)} to {took(point.high)}" if point.regions > 1 else ""
         add(dot, "title", f"{plain(point.build, 40)}: {took(point.line)}{many}")
-    last = found.points[-1]
-    above = _px(_up(last.high, top) - 8)
-    anchor = "end" if len(places) > 1 else "middle"
-    said = took(last.line)
-    add(svg, "text", said, class_="v", x=places[-1][0], y=above, text_anchor=anchor)
+    # The last one is written where nothing is drawn: beside it.
+    x, y = places[-1]
+    said = f"{found.points[-1].line:.0f} s"
+    add(svg, "text", said, class_="v", x=x, y=y, dx="10", dy=".32em")
 
 
 def _key(figure: Element, found: Trend) -> None:

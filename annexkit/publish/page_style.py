@@ -17,7 +17,7 @@ LIGHT = {
     "bad": "#b3201a",
     "wait": "#7a5200",
     "plot": "#0b55c4",
-    "range": "#7d8fa5",
+    "range": "#8494a8",
     "quiet-on": "#1b2026",
     "quiet-bg": "#e7ecf1",
     "changed-on": "#0d4d26",
@@ -36,7 +36,7 @@ DARK = {
     "bad": "#ff8e85",
     "wait": "#e3b95a",
     "plot": "#86b6ff",
-    "range": "#74869b",
+    "range": "#64758a",
     "quiet-on": "#e5e9ed",
     "quiet-bg": "#27303a",
     "changed-on": "#a5ecbd",
@@ -58,7 +58,7 @@ PAIRS = (
 # The shapes before the words of states: a tick, a bar, a cross, a ring. They are cut
 # out of the word's own colour, so that no state is known by its colour alone.
 RULES = """
-*{box-sizing:border-box}
+*,::before{box-sizing:border-box}
 body{margin:0 auto;max-width:70rem;padding:1.25rem;background:var(--bg);
 color:var(--text);font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.25rem;line-height:1.4;margin:.75rem 0;font-weight:600}
@@ -69,7 +69,8 @@ p,ul,ol,figure{margin:.5rem 0}
 ul,ol{padding-left:1.25rem}
 li{margin:.25rem 0}
 a{color:var(--link)}
-code,pre,.m{font-family:ui-monospace,monospace;font-size:.8125rem}
+code,pre,.m{font-family:ui-monospace,monospace;font-size:.92em}
+pre{font-size:.8125rem}
 pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;
 padding:.5rem .75rem;margin:.5rem 0;white-space:pre-wrap}
 .badge{display:inline-block;padding:.25rem .75rem;border-radius:6px;font-weight:700}
@@ -88,6 +89,7 @@ th{font-weight:600}
 thead th{color:var(--muted);white-space:nowrap}
 tr.note td{border-bottom:1px solid var(--line);padding:0 0 .5rem}
 tr.noted>*{border-bottom:0;padding-bottom:.125rem}
+.packages th,.packages td{width:33%}
 .s{display:block;color:var(--muted);font-size:.8125rem;font-weight:400}
 .w{white-space:nowrap;font-weight:600}
 .w::before{content:"";display:inline-block;width:.75em;height:.75em;margin-right:.4em;
@@ -105,7 +107,7 @@ background:currentColor;forced-color-adjust:none;print-color-adjust:exact}
 .error{border-left:3px solid var(--bad);padding-left:.625rem;margin:.25rem 0}
 details{margin:.75rem 0}
 summary{cursor:pointer;color:var(--link)}
-.plot{padding:0 .75rem 0 3.25rem}
+.plot{padding:0 3rem 0 3.25rem}
 .plot figcaption{margin-left:-3.25rem;font-size:.875rem;color:var(--muted)}
 .plot p{margin-left:-3.25rem;font-size:.875rem}
 svg{display:block;overflow:visible;font-size:12px}
@@ -113,18 +115,26 @@ svg text{fill:var(--muted)}
 svg .v{fill:var(--text);font-weight:600}
 svg .g{stroke:var(--line)}
 svg .h,.key .h{stroke:var(--plot);stroke-width:2}
-svg .r,.key .r{stroke:var(--range);stroke-width:6;stroke-opacity:.55}
+svg .r,.key .r{stroke:var(--range);stroke-width:4}
 svg .p{fill:var(--plot);stroke:var(--bg);stroke-width:1.5}
 .key svg{display:inline-block;vertical-align:middle;margin:0 .375rem}
 .key span{white-space:nowrap;margin-right:1rem}
 footer{margin-top:3rem;color:var(--muted);font-size:.8125rem}
+.m,th .s,td>.s{white-space:nowrap}
 @media (max-width:40rem){
-body{padding:1rem}
+body{padding:.75rem}
+h1{font-size:1.0625rem}
 table{font-size:.8125rem}
 th,td{padding-right:.5rem}
+.matrix{font-size:.75rem}
+.matrix .s,.matrix .w.unchanged{font-size:.6875rem}
+.matrix th,.matrix td{padding-right:.25rem}
+.matrix td:last-child{padding-right:0}
 .w::before{margin-right:.25em}
+.matrix .w::before{width:.65em;height:.65em;margin-right:.2em}
+.matrix .m{white-space:normal;word-break:break-all}
+.long .s{white-space:normal}
 }
-@media (min-width:40.01rem){.m{white-space:nowrap}}
 """
 
 

@@ -44,7 +44,10 @@ def boots(builds: int = 14, regions: tuple[str, ...] = REGIONS) -> list[BootNigh
             build=f"202611{build + 1:02d}T031700-{build:06x}",
             region=region,
             created=BEGAN - timedelta(days=builds - build),
-            seconds=34 + 3.5 * ((build * 7) % 5) - 0.6 * build + 0.9 * (at % 11),
+            seconds=34
+            + 3.5 * ((build * 7) % 5)
+            - 0.6 * build
+            + 0.9 * ((at * 5 + 3 + build) % 11),
         )
         for build in range(builds)
         for at, region in enumerate(reversed(regions))

@@ -18,7 +18,7 @@ ATTRIBUTES = {
     *("lang", "charset", "http-equiv", "content", "name", "class", "id", "href"),
     *("scope", "colspan", "role", "tabindex", "width", "height", "text-anchor"),
     *("aria-label", "aria-labelledby", "aria-hidden"),
-    *("x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "dy"),
+    *("x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "dx", "dy"),
 }
 
 

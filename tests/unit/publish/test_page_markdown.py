@@ -143,8 +143,8 @@ def test_a_huge_night_is_cut_and_says_so(images: int, regions: int) -> None:
 
 def test_even_what_is_far_too_much_fits() -> None:
     night = hostile.night("|`<&_*" * 4000)
-    night.images *= 40
-    night.retired *= 600
+    night.images *= 15
+    night.retired *= 400
     text = render_markdown(night)
     assert len(text.encode()) <= MOST
     assert text.startswith("**Failed:** ")

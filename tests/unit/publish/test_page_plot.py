@@ -108,7 +108,7 @@ def test_the_plot_says_in_words_what_it_shows() -> None:
         in_words(trend(nights.changed("debian13"), 30)),
     )
     assert re.fullmatch(
-        r"14 builds; us-west-2: 34 s on 2026-11-09, 30 s on 2026-11-22; slowest of "
+        r"14 builds; us-west-2: 37 s on 2026-11-09, 34 s on 2026-11-22; slowest of "
         r"all: 5\d s on 2026-11-\d\d\.",
         svg.findtext("desc") or "",
     )
