@@ -11,6 +11,7 @@ import resource
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from annexkit.process import CommandError, run
 from annexkit.rehearsal.state import LABEL
@@ -31,6 +32,10 @@ INIT = (
     "if grep -qsx uninitialized /etc/machine-id; then : >/etc/machine-id; fi; "
     "exec /usr/bin/env -u container /sbin/init"
 )
+
+# podman reads an image's names, changes them and writes them: of two calls at once, one
+# is lost (4.3; copies of one AMI to several regions are names of one image).
+NAMING = Lock()
 
 
 @dataclass(frozen=True)
@@ -114,14 +119,16 @@ class Podman:
 
     def tag(self, ref: str, other: str) -> None:
         """Give an image a second name."""
-        self.call("tag", ref, other)
+        with NAMING:
+            self.call("tag", ref, other)
 
     def remove_image(self, ref: str) -> None:
         """Take a name from an image, and the image too when nothing else needs it."""
-        done = run(*self.command("rmi", ref), check=False)
-        if done.exit_code != 0:
-            # a machine runs from it: the image stays, nameless, until `down`
-            self.call("untag", ref, ref)
+        with NAMING:
+            done = run(*self.command("rmi", ref), check=False)
+            if done.exit_code != 0:
+                # a machine runs from it: the image stays, nameless, until `down`
+                self.call("untag", ref, ref)
 
     def has_image(self, ref: str) -> bool:
         """Whether there is an image of that name."""
