@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import resource
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -152,3 +155,30 @@ def test_the_names_of_a_rehearsal_go_with_it_and_no_others(
     assert [call for call in asked if call[0] in ("untag", "rmi")] == [
         ("untag", ours[0], *ours)
     ]
+
+
+@pytest.mark.parametrize("second", ["tag", "remove"])
+def test_two_names_of_images_are_never_written_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    """podman 4.3 loses one of them."""
+    met: list[bool] = []
+    both = threading.Barrier(2)
+
+    def run(*args: str | Path, **_: object) -> Completed:
+        try:
+            both.wait(timeout=0.2)
+            met.append(True)
+        except threading.BrokenBarrierError:
+            met.append(False)
+        return Completed(tuple(str(a) for a in args), 0, "", "")
+
+    monkeypatch.setattr(podman, "run", run)
+    one = Podman("01234567")
+    work = [partial(one.tag, "base", "a"), partial(one.tag, "base", "b")]
+    if second == "remove":
+        work[1] = partial(one.remove_image, "b")
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(each) for each in work]:
+            done.result()
+    assert met == [False, False]
