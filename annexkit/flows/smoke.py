@@ -199,6 +199,13 @@ def _smoke_on(site: Site, subject: Subject, target: Target) -> Smoked:
         except ssh.SshError as error:
             if error.kind in OF_THE_NODE:
                 raise ProofError(error.findings) from error
+            if error.kind is ssh.Kind.GONE:
+                raise SmokeError(
+                    f"{node.id} ended before it could be checked: {error.what}",
+                    where=subject.region,
+                    mend="let it be idle for longer: export "
+                    "INVOKE_ANNEXKIT_PROVE_SMOKE_IDLE=10m",
+                ) from error
             raise
         job_seconds = _passed(report)
         _tell(site, subject, f"{node.id}: a job done in {job_seconds:.1f} s")

@@ -203,6 +203,7 @@ def test_checks_that_took_too_long_are_not_the_amis(
         (ssh.SshError("no", kind=ssh.Kind.NOT_LISTENING), True),
         (ssh.SshError("no", kind=ssh.Kind.UNREACHABLE), False),
         (ssh.SshError("no", kind=ssh.Kind.WRONG_HOST), False),
+        (ssh.SshError("no", kind=ssh.Kind.GONE), False),
     ],
 )
 def test_who_is_to_blame_for_no_login(
@@ -219,6 +220,8 @@ def test_who_is_to_blame_for_no_login(
     with pytest.raises(AnnexkitError) as caught:
         smoke(site, subject)
     assert isinstance(caught.value, ProofError) is ours
+    gone = getattr(error, "kind", None) is ssh.Kind.GONE
+    assert ("SMOKE_IDLE" in caught.value.mend) is gone
     assert left(site) == []
 
 
