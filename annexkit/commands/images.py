@@ -69,9 +69,10 @@ def copy(
     json: bool = False,
 ) -> int:
     """Copy a proved build to other regions, as their candidate."""
-    from annexkit.flows.copy_report import CopyRequest, copy_and_report
+    from annexkit.flows.copy_report import copy_and_report
+    from annexkit.flows.publish_request import PublishRequest
 
-    request = CopyRequest(image, build, arch, tuple(region), dry_run)
+    request = PublishRequest(image, build, arch, tuple(region), dry_run)
     return copy_and_report(site_of(c, json), request)
 
 
@@ -97,9 +98,10 @@ def smoke(
     json: bool = False,
 ) -> int:
     """Boot a build's copy in each region, run a job, and see its instance end."""
-    from annexkit.flows.smoke_report import SmokeRequest, smoke_and_report
+    from annexkit.flows.publish_request import PublishRequest
+    from annexkit.flows.smoke_report import smoke_and_report
 
-    request = SmokeRequest(image, build, arch, tuple(region), dry_run)
+    request = PublishRequest(image, build, arch, tuple(region), dry_run)
     return smoke_and_report(site_of(c, json), request)
 
 

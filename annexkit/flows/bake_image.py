@@ -18,6 +18,8 @@ from annexkit.errors import (
 )
 from annexkit.flows import bake_plan, bake_run, proof_record, prove
 from annexkit.flows.bake_plan import BakePlan
+from annexkit.flows.copy_build import build_of
+from annexkit.flows.fresh_boot import ProofError, Subject
 from annexkit.flows.site import Site
 from annexkit.registry.edits import promote, set_retired
 from annexkit.registry.pointers import rolled_back
@@ -184,15 +186,15 @@ def prove_candidate(
     :raises AnnexkitError: it could not be tried; the candidate stays.
     """
     name, region = plan.image.name, plan.region
-    build = site.registry.read().images[name].builds[build_id]
-    subject = prove.Subject(plan.image, build_id, build, plan.region, ami.id)
+    build = build_of(site, name, build_id)
+    subject = Subject(plan.image, build_id, build, plan.region, ami.id)
     parts = (ami.id, ami.snapshot)
     proof_record.renew(site, region, parts)
     try:
         with site.laps.lap("proof"):
             proof = prove.prove(site, subject)
     except AnnexkitError as error:
-        if not isinstance(error, prove.ProofError):
+        if not isinstance(error, ProofError):
             # It says nothing about the AMI: a quota, the network, our own disk.
             site.console.step(
                 f"{plan.name}: {ami.id} stays a candidate; the next bake proves it, "

@@ -2,75 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from annexkit import amis
 from annexkit.amis import Ami
-from annexkit.errors import Exit, UsageError
+from annexkit.errors import Exit
 from annexkit.flows.copy_build import build_of, copy_build, source_of
-from annexkit.flows.regionwise import Ended
+from annexkit.flows.publish_request import Chosen, PublishRequest, choose
+from annexkit.flows.regionwise import Ended, exit_code
 from annexkit.flows.site import Site
 from annexkit.registry import State
-from annexkit.settings import split_flag
 
 
-@dataclass(frozen=True)
-class CopyRequest:
-    """What was asked for on the command line; empty means the settings' own."""
-
-    image: str = ""
-    build: str = ""
-    arch: str = ""
-    regions: tuple[str, ...] = ()
-    dry_run: bool = False
-
-
-def copy_and_report(site: Site, request: CopyRequest) -> Exit:
+def copy_and_report(site: Site, request: PublishRequest) -> Exit:
     """Copy a build to each region that lacks it.
 
     :returns: DONE, FAILED when every region failed, PARTLY when only some did.
     :raises UsageError: no region, no such build, or nothing that may be copied.
     """
-    given = ",".join(request.regions) if request.regions else None
-    regions = split_flag(given, site.settings.publish.regions)
-    if not regions:
-        raise UsageError(
-            "no region to copy to",
-            where="annexkit.publish.regions",
-            mend="invoke copy --region us-east-1, or name them in invoke.yaml",
-        )
-    site.cloud.check_regions(regions)
-    site.check_account()
-    image = request.image or site.settings.bake.image
-    build_id = request.build or current_build(site, image, request.arch)
+    chosen = choose(site, request, "copy")
     if request.dry_run:
-        return _show_plan(site, image, build_id, regions)
-    return _report(site, build_id, copy_build(site, image, build_id, regions))
+        return _show_plan(site, chosen)
+    ended = copy_build(site, chosen.image, chosen.build, chosen.regions)
+    return _report(site, chosen.build, ended)
 
 
-def current_build(site: Site, image: str, given: str) -> str:
-    """Return the current build of the home region.
-
-    :param given: the architecture of the command line; the settings' own when empty.
-    :raises UsageError: there is none.
-    """
-    arch = given or site.settings.bake.arch
-    home = next(iter(site.settings.bake.regions), "")
-    current = site.registry.read().channel(image, arch, home).current
-    if current is None:
-        raise UsageError(
-            f"image '{image}' ({arch[:40]}) has no current build in {home}",
-            where=str(site.registry.path),
-            mend="invoke bake, or name one: invoke copy --build ID",
-        )
-    return current
-
-
-def _show_plan(site: Site, image: str, build_id: str, regions: tuple[str, ...]) -> Exit:
-    build = build_of(site, image, build_id)
+def _show_plan(site: Site, chosen: Chosen) -> Exit:
+    build_id = chosen.build
+    build = build_of(site, chosen.image, build_id)
     source = source_of(site, build_id, build)
     rows = []
-    for region in regions:
+    for region in chosen.regions:
         there = build.regions.get(region)
         done = there is not None and there.state is State.READY
         rows.append(
@@ -89,7 +49,6 @@ def _show_plan(site: Site, image: str, build_id: str, regions: tuple[str, ...]) 
 
 
 def _report(site: Site, build_id: str, ended: list[Ended[Ami]]) -> Exit:
-    failed = [one for one in ended if one.error]
     rows = [
         (
             one.region,
@@ -102,6 +61,4 @@ def _report(site: Site, build_id: str, ended: list[Ended[Ami]]) -> Exit:
     site.console.table(
         ("region", "state", "ami", "reason"), rows, title=f"build {build_id}"
     )
-    if not failed:
-        return Exit.DONE
-    return Exit.PARTLY if len(failed) < len(ended) else Exit.FAILED
+    return exit_code(ended)

@@ -17,10 +17,10 @@ from annexkit.errors import AnnexkitError, Exit, UsageError
 from annexkit.files import make_folder
 from annexkit.flows import bake_plan
 from annexkit.flows.nightly_image import run_image
-from annexkit.flows.nightly_look import Looked, known_regions, look_everywhere
+from annexkit.flows.nightly_look import Looked, look_everywhere
 from annexkit.flows.nightly_plan import Planned, Wanted, make_plans, wanted_images
 from annexkit.flows.nightly_record import Keeper, begin, nights, put_image
-from annexkit.flows.nightly_report import describe, report, show, tell_others, verdict
+from annexkit.flows.nightly_report import describe, exit_code, report, show, tell_others
 from annexkit.flows.nightly_retire import retire_old
 from annexkit.flows.nightly_steps import first_record
 from annexkit.flows.retire import terms_of
@@ -126,12 +126,12 @@ def _night(site: Site, request: NightlyRequest, scope: Scope) -> Exit:
             _told(site, keeper)
         raise
     show(site, keeper.night, _told(site, keeper))
-    return verdict(keeper.night)
+    return exit_code(keeper.night)
 
 
 def _run(site: Site, keeper: Keeper, scope: Scope) -> None:
     registry = site.registry.read()
-    regions = dict.fromkeys((*scope.regions, *sorted(known_regions(registry))))
+    regions = dict.fromkeys((*scope.regions, *sorted(registry.regions())))
     looked = look_everywhere(site, tuple(regions))
     plans = make_plans(site, scope.wanted, scope.home, looked)
     records = _put(site, keeper, scope, plans, looked)

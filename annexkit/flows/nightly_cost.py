@@ -6,11 +6,10 @@ The smokes tell their own.
 from __future__ import annotations
 
 from annexkit.flows.bake_plan import BakePlan
+from annexkit.flows.hourly_price import on_demand
 from annexkit.flows.prove import COUNT
 from annexkit.flows.site import Site
-from annexkit.launch.price import prices
-
-MARKET = "on-demand"
+from annexkit.launch import smallest
 
 
 def of_bake(site: Site, plan: BakePlan, seconds: float) -> float:
@@ -33,13 +32,5 @@ def _own(plan: BakePlan) -> str:
 
 
 def _cost(site: Site, plan: BakePlan, kind: str, seconds: float) -> float:
-    found = prices(
-        site.cloud,
-        plan.region,
-        types=[kind],
-        market=MARKET,
-        given=site.settings.launch.hourly_price,
-        cache=site.cache / "prices.json",
-        now=site.clock.time(),
-    )
-    return (found.usd[f"{kind}/{MARKET}"] or 0.0) * seconds / 3600
+    hourly = on_demand(site, plan.region, kind)
+    return smallest.cost(hourly, seconds) or 0.0

@@ -15,7 +15,7 @@ from annexkit.errors import AnnexkitError
 from annexkit.flows.regionwise import in_regions
 from annexkit.flows.site import Site
 from annexkit.publish import retire_look
-from annexkit.registry import Build, RegionBuild, Registry, State
+from annexkit.registry import Build, RegionBuild, State
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,6 @@ def look_everywhere(site: Site, regions: Sequence[str]) -> Looked:
         {one.region: one.value for one in ended if one.value},
         {one.region: one.error for one in ended if one.error},
     )
-
-
-def known_regions(registry: Registry) -> set[str]:
-    """Return the regions in which the registry names an AMI."""
-    return {
-        region
-        for record in registry.images.values()
-        for build in record.builds.values()
-        for region, there in build.regions.items()
-        if there.ami
-    }
 
 
 def _look(site: Site, region: str) -> Seen:

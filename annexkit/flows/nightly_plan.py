@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from annexkit.bake.base import BaseAmi, resolve_bases
 from annexkit.bake.image import Image, list_images
-from annexkit.bake.updates import Updates, as_listed, pending
+from annexkit.bake.updates import Updates
 from annexkit.errors import (
     AnnexkitError,
     Finding,
@@ -24,10 +24,10 @@ from annexkit.errors import (
 from annexkit.flows import bake_plan
 from annexkit.flows.bake_plan import BakePlan
 from annexkit.flows.nightly_look import Looked
-from annexkit.flows.registry_diff import Side, read_packages
+from annexkit.flows.registry_diff import Side
 from annexkit.flows.registry_promote import ARCHS
+from annexkit.flows.registry_updates import reason_of, updates_of
 from annexkit.flows.site import Site
-from annexkit.publish.rebuild import rebuild_reason
 from annexkit.registry import Build, RegionBuild, Registry, RegistryError, State
 from annexkit.registry.model import newest_first
 from annexkit.registry.pointers import rolled_back
@@ -171,8 +171,7 @@ def _decide(site: Site, plan: BakePlan, looked: Looked) -> ImagePlan:
         why = (f"{said}, made from the same input ({digest}), was {there.reason}",)
         return ImagePlan(plan, found, before, False, why, left_alone=True)
     updates = _updates(site, plan, build_id, build)
-    age = site.clock.time() - build.created.timestamp()
-    reason = rebuild_reason(updates, age, site.settings.nightly.rebuild_after)
+    reason = reason_of(site, build, updates)
     if reason:
         anew = replace(plan, equal=None)  # it stands: nothing of it is to be struck
         return ImagePlan(anew, None, before, True, (reason,), updates)
@@ -227,14 +226,12 @@ def _why_anew(registry: Registry, plan: BakePlan) -> tuple[str, ...]:
 
 def _updates(site: Site, plan: BakePlan, build_id: str, build: Build) -> Updates:
     """Compare a build's packages with the indexes; boots nothing."""
+    side = Side(plan.image.name, build_id, build)
     try:
-        listed = read_packages(site, Side(plan.image.name, build_id, build))
+        with site.laps.lap("updates"):
+            return updates_of(site, plan.image, side)
     except RegistryError as error:
         return Updates((), (error.what,))
-    rows = ((one.name, v) for one in listed.values() for v in one.versions)
-    versions = as_listed(plan.image.family, rows)
-    with site.laps.lap("updates"):
-        return pending(plan.image, plan.arch, versions, cache_dir=site.cache)
 
 
 def _wrong(what: str, mend: str) -> Finding:

@@ -12,7 +12,7 @@ from annexkit.flows.nightly_record import nights, write_record
 from annexkit.flows.nightly_steps import GOOD, REGION_STEPS
 from annexkit.flows.registry_diff import Side, diff_builds
 from annexkit.flows.site import Site
-from annexkit.publish import webhook
+from annexkit.publish import page, webhook
 from annexkit.publish.night import (
     BootNight,
     Did,
@@ -78,7 +78,7 @@ def show(site: Site, night: Night, folder: Path | None) -> None:
     console = site.console
     if console.as_json:
         data = night.model_dump(mode="json") | {
-            "result": verdict(night).name.lower(),
+            "result": exit_code(night).name.lower(),
             "folder": str(folder) if folder else None,
         }
         console.result(data)
@@ -96,46 +96,28 @@ def show(site: Site, night: Night, folder: Path | None) -> None:
         console.detail(f"retire: {said}")
     if night.dry_run:
         console.step("nothing was changed")
-    elif verdict(night) is Exit.DONE and not _news(night):
+    elif page.verdict(night) is page.Verdict.QUIET:
         console.step("nothing to do")
     if folder:
         console.detail(f"the page: {folder / 'night.html'}")
 
 
-def verdict(night: Night) -> Exit:
+def exit_code(night: Night) -> Exit:
     """Return the exit code of a night.
 
     :returns: DONE when no step failed; FAILED when no region of any image came to its
         end; PARTLY else.
     """
-    if not any(step.did is Did.FAILED for step in _steps(night)):
+    if not any(page.failures(night)):
         return Exit.DONE
-    return (
-        Exit.PARTLY
-        if any(_came_through(night, i) for i in night.images)
-        else (Exit.FAILED)
-    )
+    through = any(_came_through(night, image) for image in night.images)
+    return Exit.PARTLY if through else Exit.FAILED
 
 
 def _came_through(night: Night, image: ImageNight) -> bool:
     if night.dry_run:
         return image.bake.did is not Did.FAILED
     return any(there.promote.did in GOOD for there in image.regions.values())
-
-
-def _steps(night: Night) -> Iterator[StepNight]:
-    yield night.retire
-    for image in night.images:
-        yield from (image.bake, image.boot)
-        for there in image.regions.values():
-            yield from (getattr(there, name) for name in REGION_STEPS)
-
-
-def _news(night: Night) -> bool:
-    """Whether anything was done, or anything changed."""
-    return any(step.did is Did.DONE for step in _steps(night)) or any(
-        image.changed for image in night.images
-    )
 
 
 def _rows(image: ImageNight) -> Iterator[tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from annexkit.errors import AnnexkitError, Interrupted
-from annexkit.flows.nightly_look import Looked, known_regions
+from annexkit.flows.nightly_look import Looked
 from annexkit.flows.nightly_record import Keeper
 from annexkit.flows.nightly_steps import done, failed, later, unchanged, waiting
 from annexkit.flows.retire import Done, RetirePlan, carry_out, is_due, survey
@@ -27,7 +27,7 @@ def retire_old(site: Site, keeper: Keeper, looked: Looked) -> None:
     began = site.clock.monotonic()
     try:
         if is_due(site, {name: one.region for name, one in looked.seen.items()}):
-            known = known_regions(site.registry.read()) & looked.seen.keys()
+            known = site.registry.read().regions() & looked.seen.keys()
             plan = survey(site, tuple(sorted(known)))
             step = _carry_out(site, keeper, plan)
         else:

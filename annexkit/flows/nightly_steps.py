@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from annexkit.errors import AnnexkitError, Level
 from annexkit.flows.nightly_look import Looked
 from annexkit.flows.nightly_plan import ImagePlan, Planned
+from annexkit.publish import page
 from annexkit.publish.night import (
     Did,
     ImageNight,
@@ -18,8 +19,8 @@ from annexkit.registry import Registry
 from annexkit.registry.pointers import rolled_back
 
 GOOD = (Did.DONE, Did.UNCHANGED)
-AGAIN = "invoke nightly --resume"
-REGION_STEPS = ("copied", "smoke", "promote")
+AGAIN = page.RESUME
+REGION_STEPS = tuple(name for name, _ in page.REGION_STEPS)
 
 
 def later(old: StepNight, new: StepNight) -> StepNight:

@@ -75,17 +75,18 @@ def put_failed(site: Site, subject: Subject, error: ProofError) -> ProofError:
             set_failed(registry, name, build_id, subject.region, error.what)
 
     site.registry.update(change)
-    return ProofError([*error.findings, kept(subject.ami, subject.region)])
+    return ProofError([*error.findings, _kept(subject.ami, subject.region)])
 
 
 def _names(registry: Registry, subject: Subject) -> bool:
     """Say whether the registry still has this AMI for the build in the region."""
-    build = registry.images[subject.image.name].builds[subject.build_id]
-    there = build.regions.get(subject.region)
+    record = registry.images.get(subject.image.name)
+    build = record.builds.get(subject.build_id) if record else None
+    there = build.regions.get(subject.region) if build else None
     return there is not None and there.ami == subject.ami
 
 
-def kept(ami: str, region: str) -> Finding:
+def _kept(ami: str, region: str) -> Finding:
     """Say what becomes of an AMI that failed its proof."""
     return Finding(
         Level.INFO,

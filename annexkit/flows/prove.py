@@ -8,11 +8,9 @@ from datetime import UTC, datetime
 from annexkit import ssh
 from annexkit.flows import fresh_boot
 from annexkit.flows.fresh_boot import Boot, ProofError, Subject
-from annexkit.flows.proof_record import kept, renew
 from annexkit.flows.site import Site
 from annexkit.verify import checks
 
-__all__ = ["COUNT", "Proof", "ProofError", "Subject", "kept", "prove", "renew"]
 COUNT = 2  # two, because what must differ between instances can only be seen on two
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from annexkit.errors import AnnexkitError, Interrupted
+from annexkit.errors import AnnexkitError, Exit, Interrupted
 from annexkit.flows.site import Site
 from annexkit.laps import Laps
 from annexkit.stopping import Stop
@@ -122,6 +122,14 @@ def in_regions(
         job.stop.set()
         raise
     return sorted(found, key=lambda one: regions.index(one.region))
+
+
+def exit_code(ended: Sequence[Ended[R]]) -> Exit:
+    """Return DONE, FAILED when every region failed, PARTLY when only some did."""
+    failed = sum(one.error is not None for one in ended)
+    if not failed:
+        return Exit.DONE
+    return Exit.PARTLY if failed < len(ended) else Exit.FAILED
 
 
 def _next(job: _Work[R], ended: Callable[[Ended[R]], None]) -> Ended[R]:

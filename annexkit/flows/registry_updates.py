@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from annexkit.bake.image import Image
 from annexkit.bake.updates import Updates, as_listed, pending
 from annexkit.errors import Exit, Finding, Level
 from annexkit.flows.bake_plan import read_image
@@ -17,6 +18,7 @@ from annexkit.flows.registry_diff import (
 from annexkit.flows.site import Site
 from annexkit.publish.packages import kind_of
 from annexkit.publish.rebuild import by_importance, rebuild_reason
+from annexkit.registry import Build
 
 COLUMNS = ("kind", "package", "installed", "offered")
 
@@ -46,8 +48,8 @@ def show_updates(site: Site, request: UpdatesRequest) -> Exit:
     word = request.build
     place = DiffRequest(word, word, request.image, request.arch, request.region)
     side = find_build(site, site.registry.read(), place, word)
-    updates = updates_of(site, side)
-    reason = reason_of(site, side, updates)
+    updates = updates_of(site, read_image(site, side.image), side)
+    reason = reason_of(site, side.build, updates)
     if site.console.as_json:
         site.console.result(_data(side, updates, reason))
         return Exit.DONE
@@ -55,13 +57,12 @@ def show_updates(site: Site, request: UpdatesRequest) -> Exit:
     return Exit.DONE
 
 
-def updates_of(site: Site, side: Side) -> Updates:
+def updates_of(site: Site, image: Image, side: Side) -> Updates:
     """Hold a build's saved package list against its repositories as they are now.
 
-    :raises UsageError: there is no recipe for its image.
+    :param image: the recipe, which names them.
     :raises RegistryError: the package list is missing or not what was saved.
     """
-    image = read_image(site, side.image)
     rows = [
         (package.name, version)
         for package in read_packages(site, side).values()
@@ -71,9 +72,9 @@ def updates_of(site: Site, side: Side) -> Updates:
     return pending(image, side.build.arch, listed, cache_dir=site.cache)
 
 
-def reason_of(site: Site, side: Side, updates: Updates) -> str:
+def reason_of(site: Site, build: Build, updates: Updates) -> str:
     """Say why the build should be made anew though its input is the same, or ``""``."""
-    age = site.clock.time() - side.build.created.timestamp()
+    age = site.clock.time() - build.created.timestamp()
     return rebuild_reason(updates, age, site.settings.nightly.rebuild_after)
 
 

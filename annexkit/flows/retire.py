@@ -262,13 +262,7 @@ def _needs_asking(verdict: Verdict) -> bool:
 
 
 def _regions(registry: Registry, asked: tuple[str, ...]) -> tuple[str, ...]:
-    known = {
-        region
-        for record in registry.images.values()
-        for build in record.builds.values()
-        for region, there in build.regions.items()
-        if there.ami
-    }
+    known = registry.regions()
     for region in asked:
         if region not in known:
             raise UsageError(

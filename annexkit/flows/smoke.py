@@ -14,12 +14,12 @@ from annexkit.aws import AwsError
 from annexkit.errors import AnnexkitError, Finding, Level, UsageError
 from annexkit.flows import fresh_boot
 from annexkit.flows.fresh_boot import Boot, ProofError, SilentError, Subject
+from annexkit.flows.hourly_price import on_demand
 from annexkit.flows.site import Site
 from annexkit.instances import Instance
 from annexkit.launch import smallest
 from annexkit.launch.answers import Answer, ruling
 from annexkit.launch.offers import Offers, offers
-from annexkit.launch.price import prices
 from annexkit.launch.target import Target
 from annexkit.verify import checks
 from annexkit.verify.node_check import name_of
@@ -99,7 +99,7 @@ def plan_smoke(site: Site, region: str, arch: str) -> SmokePlan:
     found = smallest.smallest_first(offered)
     if not found:
         raise _nowhere(site, region, subnet, offered)
-    hourly = _hourly(site, region, found[0].instance_type)
+    hourly = on_demand(site, region, found[0].instance_type)
     return SmokePlan(found, smallest.cost(hourly, settings.prove.lifetime))
 
 
@@ -138,20 +138,6 @@ def _check_times(site: Site) -> None:
         )
 
 
-def _hourly(site: Site, region: str, kind: str) -> float | None:
-    """Return what a type costs an hour there, in USD; None when nobody could say."""
-    priced = prices(
-        site.cloud,
-        region,
-        types=[kind],
-        market="on-demand",
-        given=site.settings.launch.hourly_price,
-        cache=site.cache / "prices.json",
-        now=site.clock.time(),
-    )
-    return priced.usd[f"{kind}/on-demand"]
-
-
 def _nowhere(site: Site, region: str, subnet: str, offered: Offers) -> AnnexkitError:
     """Say why no type of the settings can be had there.
 
@@ -181,7 +167,7 @@ def _smoke_on(site: Site, subject: Subject, target: Target) -> Smoked:
         lifetime=prove.lifetime,
         subnet_id=target.subnet,
     )
-    hourly = _hourly(site, subject.region, target.instance_type)
+    hourly = on_demand(site, subject.region, target.instance_type)
     site.console.step(
         f"{subject.region}: smoke of {subject.ami}: {target}, at most "
         f"{dollars(smallest.cost(hourly, prove.lifetime))}"

@@ -2,56 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from annexkit.errors import Exit, UsageError
+from annexkit.errors import Exit
 from annexkit.flows.copy_build import build_of
-from annexkit.flows.copy_report import current_build
-from annexkit.flows.regionwise import Ended
+from annexkit.flows.publish_request import PublishRequest, choose
+from annexkit.flows.regionwise import Ended, exit_code
 from annexkit.flows.site import Site
 from annexkit.flows.smoke import Smoked, SmokePlan, dollars
 from annexkit.flows.smoke_regions import plan_regions, smoke_regions
 from annexkit.registry import Build, State
-from annexkit.settings import split_flag
 
 NOTHING, NOT_SMOKED = "nothing to do", "not smoked"
 
 
-@dataclass(frozen=True)
-class SmokeRequest:
-    """What was asked for on the command line; empty means the settings' own."""
-
-    image: str = ""
-    build: str = ""
-    arch: str = ""
-    regions: tuple[str, ...] = ()
-    dry_run: bool = False
-
-
-def smoke_and_report(site: Site, request: SmokeRequest) -> Exit:
+def smoke_and_report(site: Site, request: PublishRequest) -> Exit:
     """Smoke a build in each region where it is not proved yet.
 
     :returns: DONE, FAILED when every region failed, PARTLY when only some did.
     :raises UsageError: no region, no such build, or no recipe of the image.
     """
-    given = ",".join(request.regions) if request.regions else None
-    regions = split_flag(given, site.settings.publish.regions)
-    if not regions:
-        raise UsageError(
-            "no region to smoke in",
-            where="annexkit.publish.regions",
-            mend="invoke smoke --region us-east-1, or name them in invoke.yaml",
-        )
-    site.cloud.check_regions(regions)
-    site.check_account()
-    image = request.image or site.settings.bake.image
-    build_id = request.build or current_build(site, image, request.arch)
+    chosen = choose(site, request, "smoke")
+    image, build_id = chosen.image, chosen.build
     if request.dry_run:
-        planned = plan_regions(site, image, build_id, regions)
+        planned = plan_regions(site, image, build_id, chosen.regions)
         return _show_plan(site, build_id, planned)
-    ended = smoke_regions(site, image, build_id, regions)
+    ended = smoke_regions(site, image, build_id, chosen.regions)
     return _report(site, build_of(site, image, build_id), build_id, ended)
 
 
@@ -64,7 +42,7 @@ def _show_plan(site: Site, build_id: str, planned: Sequence[Ended[SmokePlan]]) -
         [_planned(one) for one in planned],
         title=f"build {build_id}: nothing was changed",
     )
-    return _exit(one.error is not None for one in planned)
+    return exit_code(planned)
 
 
 def _planned(one: Ended[SmokePlan]) -> tuple[str, ...]:
@@ -91,7 +69,7 @@ def _report(
             "regions": {one.region: _data(build, one) for one in ended},
         },
     )
-    return _exit(one.error is not None for one in ended)
+    return exit_code(ended)
 
 
 def _row(build: Build, one: Ended[Smoked]) -> tuple[str, ...]:
@@ -128,10 +106,3 @@ def _result(build: Build, one: Ended[Smoked]) -> str:
 def _ami(build: Build, region: str) -> str:
     there = build.regions.get(region)
     return there.ami or "-" if there else "-"
-
-
-def _exit(failed: Iterable[bool]) -> Exit:
-    each = list(failed)
-    if not any(each):
-        return Exit.DONE
-    return Exit.FAILED if all(each) else Exit.PARTLY

@@ -176,6 +176,16 @@ class Registry(Record):
             if there.ami and there.state is not State.RETIRED
         }
 
+    def regions(self) -> frozenset[str]:
+        """Return the regions in which any build names an AMI, retired ones as well."""
+        return frozenset(
+            region
+            for record in self.images.values()
+            for build in record.builds.values()
+            for region, there in build.regions.items()
+            if there.ami
+        )
+
 
 def newest_first(builds: dict[str, Build]) -> list[tuple[str, Build]]:
     """Return the builds with the latest creation first."""

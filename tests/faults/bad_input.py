@@ -68,7 +68,7 @@ ALL.add("unknown_in_registry", "the registry has no image 'debian12'", nothing,
         "registry.show", "--image", "debian12")  # fmt: skip
 
 
-ALL.add("smoke_nowhere", "no region to smoke in", nothing, "smoke")
+ALL.add("smoke_nowhere", "no region to smoke", nothing, "smoke")
 
 
 @ALL.when("no region to bake in")

@@ -9,9 +9,9 @@ from invoke import Collection, Program
 
 from annexkit.commands import images
 from annexkit.flows import registry_export, retire_report, smoke_report
+from annexkit.flows.publish_request import PublishRequest
 from annexkit.flows.registry_export import ExportRequest
 from annexkit.flows.retire_report import RetireRequest
-from annexkit.flows.smoke_report import SmokeRequest
 
 
 @pytest.mark.parametrize(
@@ -90,26 +90,26 @@ def test_the_flags_of_retire_reach_the_flow(
 @pytest.mark.parametrize(
     ("line", "request_", "as_json"),
     [
-        ("smoke", SmokeRequest(), False),
+        ("smoke", PublishRequest(), False),
         (
             "smoke --region a --region b,c --image i --build x --arch arm64",
-            SmokeRequest("i", "x", "arm64", ("a", "b,c")),
+            PublishRequest("i", "x", "arm64", ("a", "b,c")),
             False,
         ),
-        ("smoke --dry-run --json", SmokeRequest(dry_run=True), True),
+        ("smoke --dry-run --json", PublishRequest(dry_run=True), True),
     ],
 )
 @pytest.mark.parametrize("code", [0, 3])
 def test_the_flags_of_smoke_reach_the_flow(
     monkeypatch: pytest.MonkeyPatch,
     line: str,
-    request_: SmokeRequest,
+    request_: PublishRequest,
     as_json: bool,
     code: int,
 ) -> None:
     heard: list[Any] = []
 
-    def smoke(site: Any, request: SmokeRequest) -> int:
+    def smoke(site: Any, request: PublishRequest) -> int:
         heard.append((site, request))
         return code
 

@@ -24,6 +24,7 @@ from annexkit.console import Console
 from annexkit.flows import bake_image, bake_plan, bake_run, prove
 from annexkit.flows.bake_image import BakeRequest
 from annexkit.flows.bake_plan import BakePlan
+from annexkit.flows.fresh_boot import Subject
 from annexkit.flows.site import Site
 from annexkit.process import CommandError, Completed
 from annexkit.registry import Channels
@@ -57,7 +58,7 @@ class Bakery:
     packages: str = "condor\t23.9.6\tamd64\n"
     runs: int = 0
     validated: list[Path] = field(default_factory=list)
-    proved: list[prove.Subject] = field(default_factory=list)
+    proved: list[Subject] = field(default_factory=list)
     offers: Checked | Unchecked = field(
         default_factory=lambda: Checked("23.9.6", "trixie", "file:/", "0" * 64)
     )
@@ -137,7 +138,7 @@ class Bakery:
         (manifest.parent / "packages.tsv").write_text(self.packages)
         return BuildResult("debian13", "run", {region: ami.id}, seconds=1.5)
 
-    def _proof(self, site: Site, subject: prove.Subject) -> prove.Proof:
+    def _proof(self, site: Site, subject: Subject) -> prove.Proof:
         self.proved.append(subject)
         self.proving()
         return prove.Proof(NOON, 21.5, ())

@@ -20,7 +20,7 @@ from annexkit.aws import AwsError, Cloud
 from annexkit.bake.updates import Update, Updates
 from annexkit.console import Console
 from annexkit.errors import AnnexkitError
-from annexkit.flows import nightly_image, nightly_plan
+from annexkit.flows import nightly_image, registry_updates
 from annexkit.flows.nightly import NightlyRequest, nightly
 from annexkit.flows.regionwise import Ended
 from annexkit.flows.site import Site
@@ -61,7 +61,7 @@ class Shift:
     def __post_init__(self) -> None:
         self.bakery.packing[HOME] = self._tag
         self.patch.setattr(nightly_image, "smoke_regions", self._smoke)
-        self.patch.setattr(nightly_plan, "pending", self._pending)
+        self.patch.setattr(registry_updates, "pending", self._pending)
         self._watch(self.site.cloud)
 
     @property

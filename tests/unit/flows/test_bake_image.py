@@ -20,7 +20,7 @@ from annexkit.errors import (
     Level,
     UsageError,
 )
-from annexkit.flows.prove import ProofError
+from annexkit.flows.fresh_boot import ProofError
 from annexkit.registry import State
 from tests.unit.flows.bakery import OTHER, REGIONS, Bakery, ec2, make_site, raising
 from tests.unit.helpers import NOON, REGION, FakeClock

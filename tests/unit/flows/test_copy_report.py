@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from annexkit.errors import Exit, UsageError
-from annexkit.flows.copy_report import CopyRequest, copy_and_report
+from annexkit.flows.copy_report import copy_and_report
+from annexkit.flows.publish_request import PublishRequest
 from annexkit.flows.site import Site
 from tests.unit.flows.copying import (
     EAST,
@@ -41,7 +42,7 @@ def test_the_exit_code_tells_how_many_regions_failed(
 ) -> None:
     for region in down:
         images.errors[region, "copy_image"] = [refusal("X", "CopyImage", region)]
-    request = CopyRequest(regions=(EAST, WEST))
+    request = PublishRequest(regions=(EAST, WEST))
     assert copy_and_report(site, request) == code
 
 
@@ -49,7 +50,7 @@ def test_a_dry_run_changes_nothing(
     site: Site, images: FakeImages, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = site.registry.path.read_bytes()
-    request = CopyRequest(regions=(EAST, REGION), dry_run=True)
+    request = PublishRequest(regions=(EAST, REGION), dry_run=True)
     assert copy_and_report(site, request) == Exit.DONE
     assert {method for _, method in images.calls} == {"describe_images"}
     assert site.registry.path.read_bytes() == before
@@ -60,14 +61,14 @@ def test_a_dry_run_changes_nothing(
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        (CopyRequest(), "no region to copy to"),
-        (CopyRequest(regions=(EAST,), build="20200101T000000-000000"), "no build"),
-        (CopyRequest(regions=(EAST,), image="other"), "no current build"),
-        (CopyRequest(regions=(EAST,), arch="sparc"), "no current build"),
+        (PublishRequest(), "no region to copy: none is named"),
+        (PublishRequest(regions=(EAST,), build="20200101T000000-000000"), "no build"),
+        (PublishRequest(regions=(EAST,), image="other"), "no current build"),
+        (PublishRequest(regions=(EAST,), arch="sparc"), "no current build"),
     ],
 )
 def test_what_cannot_be_copied_is_said(
-    site: Site, request_: CopyRequest, says: str
+    site: Site, request_: PublishRequest, says: str
 ) -> None:
     with pytest.raises(UsageError, match=says):
         copy_and_report(site, request_)

@@ -9,7 +9,7 @@ import pytest
 from annexkit import tags
 from annexkit.bake.packer import PackerError
 from annexkit.errors import AnnexkitError, Exit, Finding, Level
-from annexkit.flows.prove import ProofError
+from annexkit.flows.fresh_boot import ProofError
 from annexkit.flows.registry_promote import ChannelRequest, roll_back
 from annexkit.publish import page
 from annexkit.publish.night import Did

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from annexkit.aws import AwsError
-from annexkit.flows.nightly_look import known_regions, look_everywhere
+from annexkit.flows.nightly_look import look_everywhere
 from annexkit.flows.site import Site
 from annexkit.registry import State
 from tests.unit.flows.channels import NEW, OLD, REGIONS, ROME, WEST, Ground
@@ -65,4 +65,4 @@ def test_an_ami_of_another_region_or_none_is_not_there(ground: Ground) -> None:
 
 
 def test_the_regions_of_the_registry_are_those_with_an_ami(ground: Ground) -> None:
-    assert known_regions(ground.site.registry.read()) == {*REGIONS}
+    assert ground.site.registry.read().regions() == {*REGIONS}

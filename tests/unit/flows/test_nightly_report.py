@@ -8,7 +8,7 @@ import pytest
 
 from annexkit.errors import Exit
 from annexkit.files import FileError
-from annexkit.flows.nightly_report import report, tell_others, verdict
+from annexkit.flows.nightly_report import exit_code, report, tell_others
 from annexkit.publish.night import Did, ImageNight, Night, RegionNight, StepNight
 from tests.unit.flows.shift import EAST, HOME, Shift
 from tests.unit.helpers import NOON
@@ -41,7 +41,7 @@ def an_image(*promoted: StepNight, bake: StepNight = SAME) -> ImageNight:
     ],
 )
 def test_the_exit_code_says_how_much_was_done(night: Night, code: Exit) -> None:
-    assert verdict(night) is code
+    assert exit_code(night) is code
 
 
 def test_the_record_and_both_pages_lie_beside_each_other(shift: Shift) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,17 @@ def replace(site: Site) -> None:
     site.registry.update(change)
 
 
+def take_out(site: Site) -> None:
+    """Take the build out of the registry."""
+
+    def change(registry: Registry) -> None:
+        record = registry.images["debian13"]
+        record.channels.clear()
+        del record.builds[BUILD]
+
+    site.registry.update(change)
+
+
 def test_what_passed_is_ready(site: Site, subject: Subject) -> None:
     proof_record.put_proved(site, subject, at=NOON, boot_seconds=9.5)
     found = there(site, EAST)
@@ -70,10 +82,11 @@ def test_what_failed_is_on_no_channel_and_its_reason_is_kept(
     assert site.registry.read().channel("debian13", "x86_64", EAST).candidate is None
 
 
+@pytest.mark.parametrize("meanwhile", [replace, take_out])
 def test_nothing_is_said_of_an_ami_that_was_not_booted(
-    site: Site, subject: Subject
+    site: Site, subject: Subject, meanwhile: Callable[[Site], None]
 ) -> None:
-    replace(site)
+    meanwhile(site)
     before = site.registry.path.read_bytes()
     with pytest.raises(EditError, match="not the AMI of build"):
         proof_record.put_proved(site, subject, at=NOON, boot_seconds=9.5)

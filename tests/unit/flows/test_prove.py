@@ -12,7 +12,7 @@ from annexkit import instances
 from annexkit.aws import Cloud
 from annexkit.errors import AnnexkitError, Exit, Interrupted
 from annexkit.flows import prove
-from annexkit.flows.prove import ProofError, Subject
+from annexkit.flows.fresh_boot import ProofError, Subject
 from annexkit.flows.site import Site
 from tests.unit.flows.bakery import ec2
 from tests.unit.flows.booting import Nodes, a_site, a_subject, left, states

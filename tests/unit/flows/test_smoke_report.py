@@ -11,12 +11,13 @@ import pytest
 from annexkit.console import Console
 from annexkit.errors import AnnexkitError, Exit, UsageError
 from annexkit.flows import smoke_regions
-from annexkit.flows.smoke_report import SmokeRequest, smoke_and_report
+from annexkit.flows.publish_request import PublishRequest
+from annexkit.flows.smoke_report import smoke_and_report
 from tests.unit.flows.copying import EAST, WEST
 from tests.unit.flows.smoking import SMOKED, Smoke, a_smoke, wrong
 from tests.unit.helpers import BUILD, REGION, FakeClock
 
-BOTH = SmokeRequest(regions=(EAST, WEST))
+BOTH = PublishRequest(regions=(EAST, WEST))
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_machines_are_told_every_figure(
     world.site.console = Console(as_json=True)
     world.errors = {WEST: wrong()}
     capsys.readouterr()
-    smoke_and_report(world.site, SmokeRequest(regions=(EAST, WEST, REGION)))
+    smoke_and_report(world.site, PublishRequest(regions=(EAST, WEST, REGION)))
     said = json.loads(capsys.readouterr().out)
     assert (said["build"], said["cost"]) == (BUILD, SMOKED.cost)
     east, west, home = (said["regions"][r] for r in (EAST, WEST, REGION))
@@ -88,13 +89,14 @@ def test_a_dry_run_says_what_it_would_cost_and_changes_nothing(
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        (SmokeRequest(), "no region to smoke in"),
-        (SmokeRequest(regions=(EAST,), build="20200101T000000-000000"), "no build"),
-        (SmokeRequest(regions=(EAST,), arch="sparc"), "no current build"),
+        (PublishRequest(), "no region to smoke: none is named"),
+        (PublishRequest(regions=(EAST,), build="20200101T000000-000000"), "no build"),
+        (PublishRequest(regions=(EAST,), arch="sparc"), "no current build"),
     ],
 )
 def test_what_cannot_be_smoked_is_said(
-    world: Smoke, request_: SmokeRequest, says: str
+    world: Smoke, request_: PublishRequest, says: str
 ) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=says) as caught:
         smoke_and_report(world.site, request_)
+    assert "invoke copy" not in caught.value.mend, "what was typed was another task"
