@@ -10,7 +10,7 @@ import hashlib
 import ipaddress
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -26,6 +26,7 @@ from annexkit.sections import RehearsalSettings
 from annexkit.waiting import wait_for
 
 Progress = Callable[[str], None]
+Mount = tuple[Path, str, str]  # as of podman.MachineSpec
 FIRST_POOL = 4  # of the subnet's addresses; below are those that EC2 keeps for itself
 START_SECONDS = 90
 # What a pool that is ready shows (MyType of its ads).
@@ -62,6 +63,7 @@ def pool_up(
     secrets: Mapping[str, str | bytes] | None = None,
     method: str = "idtokens",
     name: str = DEFAULT,
+    mounts: Sequence[Mount] = (),
     progress: Progress = lambda _: None,
 ) -> PoolHost:
     """Bring a pool host up; does nothing when it is up as it is asked for.
@@ -70,6 +72,7 @@ def pool_up(
     :param files: path on the host and text of each file of its configuration.
     :param secrets: the same for files that only root may read.
     :param method: how annexes of this pool prove who they are (``pool.method``).
+    :param mounts: what of this host shows there: (path here, path inside, options).
     :raises UsageError: no rehearsal is up, or the version is not one of these.
     :raises Deadline: HTCondor does not come up.
     """
@@ -81,7 +84,7 @@ def pool_up(
         )
     folder = make_folder(pool_host.folder_of(rehearsal.dir, name))
     hidden = {path: _bytes(text) for path, text in (secrets or {}).items()}
-    digest = _digest(htcondor, method, files, hidden)
+    digest = _digest(htcondor, method, files, hidden, mounts)
     with FileLock(rehearsal.dir / "pool.lock"):
         podman = Podman(rehearsal.id, rehearsal.runtime)
         there = pool_host.load(folder)
@@ -101,7 +104,7 @@ def pool_up(
             digest=digest,
         )
         progress(f"pool host: starting HTCondor {htcondor}")
-        _start(rehearsal, podman, host, image)
+        _start(rehearsal, podman, host, image, mounts)
         _configure(host, files, hidden)
         return _finish(host)
 
@@ -138,10 +141,15 @@ def _bytes(text: str | bytes) -> bytes:
 
 
 def _digest(
-    htcondor: str, method: str, files: Mapping[str, str], hidden: Mapping[str, bytes]
+    htcondor: str,
+    method: str,
+    files: Mapping[str, str],
+    hidden: Mapping[str, bytes],
+    mounts: Sequence[Mount],
 ) -> str:
     kept = {path: data.hex() for path, data in hidden.items()}
-    text = json.dumps([htcondor, method, dict(files), kept], sort_keys=True)
+    shown = [[str(here), inside, options] for here, inside, options in mounts]
+    text = json.dumps([htcondor, method, dict(files), kept, shown], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -163,7 +171,13 @@ def _address(rehearsal: Rehearsal) -> str:
     )
 
 
-def _start(rehearsal: Rehearsal, podman: Podman, host: PoolHost, image: str) -> None:
+def _start(
+    rehearsal: Rehearsal,
+    podman: Podman,
+    host: PoolHost,
+    image: str,
+    mounts: Sequence[Mount],
+) -> None:
     """Start the machine; its power is off, but files can be put into it."""
     podman.remove(host.container)
     last = int(host.address.rpartition(".")[2])
@@ -175,7 +189,7 @@ def _start(rehearsal: Rehearsal, podman: Podman, host: PoolHost, image: str) -> 
         mac=f"02:fd:{rehearsal.id[:2]}:{rehearsal.id[2:4]}:{rehearsal.id[4:6]}:{last:02x}",
         hostname=host.hostname,
         labels=(("annexkit.pool", host.name),),
-        mounts=(hosts,),
+        mounts=(hosts, *mounts),
     )
     podman.create(spec, rehearsal.network)
     fix_bridge(rehearsal.id, podman.bridge(rehearsal.network))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,7 +19,14 @@ from annexkit.rehearsal import control
 from annexkit.rehearsal.state import Rehearsal
 from annexkit.sections import RehearsalSettings
 from annexkit.settings import Settings
+from tests.conftest import Baked
+from tests.nights import SETTINGS as FOUR_REGIONS
+from tests.nights import take_away
 from tests.rehearsal.guests import Guest, Region, boot
+from tests.stage import Place, Stage
+
+if TYPE_CHECKING:
+    from tests.rehearsal.access_point import AccessPoint
 
 SETTINGS = RehearsalSettings(dir="cloud", machines=4)
 CACHE = Settings().cache
@@ -79,3 +87,26 @@ def powerless(rehearsal: Rehearsal, region: Region) -> Region:
 def guest(region: Region) -> Guest:
     """A machine that has booted, with a shell on it."""
     return boot(region)
+
+
+@pytest.fixture
+def access_point(
+    request: pytest.FixtureRequest,
+    stage: Stage,
+    baked: Baked,
+    again: dict[str, str],
+    tmp_path: Path,
+) -> Iterator[AccessPoint]:
+    """An access point whose user looks after the recipe ``again`` in four regions.
+
+    Its HTCondor is 25.14, or what a test asks for by ``indirect``.
+    """
+    from tests.rehearsal import access_point as point
+
+    htcondor = getattr(request, "param", "25.14")
+    place = Place(stage, baked.place.folder, again | FOUR_REGIONS)
+    stage.calm()
+    with point.access_point(place, tmp_path / "kept", htcondor) as there:
+        yield there
+        stage.calm()
+        take_away(there.place, *point.IMAGES)

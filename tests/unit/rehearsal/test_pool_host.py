@@ -105,6 +105,15 @@ def test_an_unknown_version_is_refused_with_those_that_there_are(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_mounted_is_a_part_of_what_was_asked_for(tmp_path: Path) -> None:
+    def digest(*mounts: condor_pool.Mount) -> str:
+        return condor_pool._digest("25.14", "idtokens", {}, {}, mounts)
+
+    shown = (tmp_path, "/srv", "ro")
+    assert digest(shown) == digest(shown)
+    assert len({digest(), digest(shown), digest((tmp_path, "/srv", "rw"))}) == 3
+
+
 def test_a_token_is_limited_as_asked(tmp_path: Path, answers: dict[str, str]) -> None:
     answers["condor_token_create"] = "eyJ.x.y\n"
     token = a_host(tmp_path).issue_token("annex@pool.test", ["READ", "WRITE"], 60)
