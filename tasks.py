@@ -33,6 +33,7 @@ ns = Collection(
     images.copy,
     images.smoke,
     nightly.nightly,
+    nightly.nightly_step,
     annexes.launch,
     annexes.verify,
     annexes.why,

@@ -222,6 +222,7 @@ class NightlySettings(Section):
 
     rebuild_after: Duration = 7 * 86400
     images: Words = ()
+    bakes: Annotated[int, Field(ge=1, le=64)] = 2
     notify: Literal["always", "changes", "red", "never"] = "changes"
     webhook_env: Variable = "ANNEXKIT_WEBHOOK"
 

@@ -96,7 +96,8 @@ def site_of(c: Context, as_json: bool = False) -> Site:
     _check_given_file(c)
     section = plain(c.config.get("annexkit", {}))
     as_given(section, "INVOKE_ANNEXKIT")
-    return Site(settings.load(section), ROOT, Console(as_json=as_json))
+    known = settings.load(section)
+    return Site(known, ROOT, Console(as_json=as_json), given=section)
 
 
 def _check_given_file(c: Context) -> None:

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from annexkit.errors import AnnexkitError, Exit, UsageError
 from annexkit.files import make_folder
-from annexkit.flows import bake_plan
+from annexkit.flows import bake_plan, nightly_dag
 from annexkit.flows.nightly_image import run_image
 from annexkit.flows.nightly_look import Looked, look_everywhere
 from annexkit.flows.nightly_plan import Planned, Wanted, make_plans, wanted_images
@@ -26,17 +26,22 @@ from annexkit.flows.nightly_steps import first_record
 from annexkit.flows.retire import terms_of
 from annexkit.flows.site import Site
 from annexkit.publish.night import ImageNight
+from annexkit.publish.night_dag import nodes_of
 from annexkit.settings import split_flag
 
 
 @dataclass(frozen=True)
 class NightlyRequest:
-    """What was asked for on the command line; empty means the settings' own."""
+    """What was asked for on the command line; empty means the settings' own.
+
+    ``via``: who takes the steps: ``condor``, as a DAG; this process when empty.
+    """
 
     images: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     dry_run: bool = False
     resume: bool = False
+    via: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ def nightly(site: Site, request: NightlyRequest) -> Exit:
     :raises AnnexkitError: what is wrong before the first step.
     :raises Interrupted: a person stopped it; what is done stays done.
     """
+    if request.via:
+        nightly_dag.check(site, request.via)
     scope = _scope(site, request)
     bake_plan.check_checkout(site.root)
     terms_of(site)
@@ -69,6 +76,7 @@ def nightly(site: Site, request: NightlyRequest) -> Exit:
     if request.dry_run:
         return _night(site, request, scope)
     with _alone(site):
+        nightly_dag.refuse_second(site, attach=bool(request.via) and request.resume)
         return _night(site, request, scope)
 
 
@@ -120,22 +128,28 @@ def _alone(site: Site) -> Iterator[None]:
 def _night(site: Site, request: NightlyRequest, scope: Scope) -> Exit:
     keeper = begin(site, dry_run=request.dry_run, resume=request.resume)
     try:
-        _run(site, keeper, scope)
+        wait = request.via and request.resume and not request.dry_run
+        if not (wait and nightly_dag.go_on(site, keeper)):
+            _run(site, keeper, scope, request.via)
     except BaseException:
-        with suppress(AnnexkitError):  # what led here is the error to show
-            _told(site, keeper)
+        if not keeper.handed_over:
+            with suppress(AnnexkitError):  # what led here is the error to show
+                _told(site, keeper)
         raise
     show(site, keeper.night, _told(site, keeper))
     return exit_code(keeper.night)
 
 
-def _run(site: Site, keeper: Keeper, scope: Scope) -> None:
+def _run(site: Site, keeper: Keeper, scope: Scope, via: str) -> None:
     registry = site.registry.read()
     regions = dict.fromkeys((*scope.regions, *sorted(registry.regions())))
     looked = look_everywhere(site, tuple(regions))
     plans = make_plans(site, scope.wanted, scope.home, looked)
     records = _put(site, keeper, scope, plans, looked)
     if not keeper.night.dry_run:
+        if via and nodes_of(keeper.night):
+            nightly_dag.hand_over(site, keeper)
+            return
         for planned, record in zip(plans, records, strict=True):
             if planned.plan:
                 run_image(site, keeper, record, planned.plan)

@@ -47,12 +47,12 @@ def run_image(site: Site, keeper: Keeper, record: ImageNight, plan: ImagePlan) -
     if plan.left_alone:
         return
     try:
-        if _at_home(site, keeper, record, plan):
-            _copy(site, record)
+        if at_home(site, keeper, record, plan):
+            copy(site, record)
             keeper.save()
-            _smoke(site, record)
+            smoke(site, record)
             keeper.save()
-            _promote(site, keeper, record)
+            promote(site, keeper, record)
     except Interrupted:
         raise
     except AnnexkitError as error:  # of no step: somebody changed the registry, say
@@ -61,7 +61,7 @@ def run_image(site: Site, keeper: Keeper, record: ImageNight, plan: ImagePlan) -
     keeper.save()
 
 
-def _at_home(site: Site, keeper: Keeper, record: ImageNight, plan: ImagePlan) -> bool:
+def at_home(site: Site, keeper: Keeper, record: ImageNight, plan: ImagePlan) -> bool:
     """Bake and boot, as far as it is needed; return whether there is a proved build."""
     if plan.going_on and plan.candidate is None:
         return True  # where its AMI is gone, it is copied back
@@ -94,7 +94,8 @@ def _baked(site: Site, record: ImageNight, plan: ImagePlan) -> bake_run.Ami | No
     return ami
 
 
-def _copy(site: Site, record: ImageNight) -> None:
+def copy(site: Site, record: ImageNight) -> None:
+    """Copy the build to every region whose copy waits; the record says how it went."""
     todo = [r for r, one in record.regions.items() if one.copied.did is Did.WAITING]
     if not todo:
         return
@@ -112,7 +113,8 @@ def _copy(site: Site, record: ImageNight) -> None:
         there.copied = _of_region(ended, whole, region, partial(told, there))
 
 
-def _smoke(site: Site, record: ImageNight) -> None:
+def smoke(site: Site, record: ImageNight) -> None:
+    """Prove the copy of every region whose smoke waits, where it is copied."""
     todo = []
     for region, one in record.regions.items():
         if one.copied.did not in GOOD or one.smoke.did is not Did.WAITING:
@@ -139,7 +141,8 @@ def _smoke(site: Site, record: ImageNight) -> None:
         there_now.smoke = _of_region(ended, whole, region, partial(told, there_now))
 
 
-def _promote(site: Site, keeper: Keeper, record: ImageNight) -> None:
+def promote(site: Site, keeper: Keeper, record: ImageNight) -> None:
+    """Move the pointer of every region that waits for it and is proved."""
     todo = [
         region
         for region, one in record.regions.items()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annexkit.errors import AnnexkitError, Exit
 from annexkit.files import FileError, write_beside
-from annexkit.flows.nightly_record import nights, write_record
+from annexkit.flows.nightly_record import RECORD, nights, write_record
 from annexkit.flows.nightly_steps import GOOD, REGION_STEPS
 from annexkit.flows.registry_diff import Side, diff_builds
 from annexkit.flows.site import Site
@@ -40,7 +40,7 @@ def report(site: Site, night: Night) -> Path:
     :raises FileError: the disk refused.
     """
     folder = nights(site) / night.id
-    write_record(folder, night)
+    write_record(folder / RECORD, night)
     text = render_markdown(night)
     write_beside(folder / "night.md", text)
     write_beside(folder / "night.html", render_html(night))

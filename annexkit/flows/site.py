@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from annexkit.aws import Cloud, connect
 from annexkit.console import Console
@@ -20,6 +22,7 @@ class Site:
     """One checkout with its settings, and the account they act in.
 
     ``cloud`` opens its session at first use, so what needs no credentials needs none.
+    ``given``: the settings as Invoke read them, for who goes on in another process.
     """
 
     settings: Settings
@@ -27,6 +30,7 @@ class Site:
     console: Console = field(default_factory=Console)
     clock: Clock = field(default_factory=SystemClock)
     laps: Laps = field(default_factory=Laps)
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def cloud(self) -> Cloud:

@@ -69,6 +69,10 @@ ALL.add("unknown_in_registry", "the registry has no image 'debian12'", nothing,
 
 
 ALL.add("smoke_nowhere", "no region to smoke", nothing, "smoke")
+ALL.add("other_queue", "a night cannot be handed over to 'slurm'", nothing,
+        "nightly", "--via", "slurm")  # fmt: skip
+ALL.add("no_such_night", "no night 'last' was handed over to a DAG", nothing,
+        "nightly-step", "--night", "last", "--step", "end")  # fmt: skip
 
 
 @ALL.when("no region to bake in")

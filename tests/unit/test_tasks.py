@@ -95,7 +95,7 @@ def test_every_task_and_every_flag_has_its_help(name: str) -> None:
 
 def test_every_task_is_there() -> None:
     assert set(tasks.ns.task_names) == {
-        *("doctor", "bake", "copy", "smoke", "nightly"),
+        *("doctor", "bake", "copy", "smoke", "nightly", "nightly-step"),
         *("launch", "verify", "why", "status", "extend"),
         *("watch", "receipt", "terminate", "teardown", "reap", "retire"),
         *("regions", "keypair", "iam", "security-group"),
