@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from annexkit import tags
+from annexkit.errors import Exit
+from annexkit.flows.reap_report import reap_and_report
 from annexkit.instances import as_tags
 from annexkit.process import Completed
 from annexkit.publish.standing import root_snapshot
@@ -25,6 +27,7 @@ AWAY = ("us-east-1", "eu-west-1", "ap-northeast-1")
 HERE = (REGION, *AWAY)
 SETTINGS = {"INVOKE_ANNEXKIT_PUBLISH_REGIONS": ",".join(AWAY)}
 LONGEST = 900.0
+PAST_ALL = 6 * 3600.0  # past the expiry of a bake, of a copy, and past reap.min_age
 PARTS = {"template": "of another day"}
 
 
@@ -46,9 +49,40 @@ def steps(said: Mapping[str, Any], step: str, at: int = 0) -> dict[str, str]:
     return {region: there[step]["did"] for region, there in regions.items()}
 
 
-def currents(place: Place, image: str = IMAGE) -> list[str | None]:
+def currents(
+    place: Place, image: str = IMAGE, regions: Sequence[str] = HERE
+) -> list[str | None]:
     """What is current in each region, home first."""
-    return [place.registry.channel(image, "x86_64", r).current for r in HERE]
+    return [place.registry.channel(image, "x86_64", r).current for r in regions]
+
+
+def check_whole(place: Place, old: str | None, regions: Sequence[str] = HERE) -> str:
+    """One new build, ready and current in every region, one AMI in each; return it."""
+    new = currents(place, regions=regions)[0]
+    assert new and new != old
+    assert currents(place, regions=regions) == [new] * len(regions)
+    build = place.registry.images[IMAGE].builds[new]
+    for region in regions:
+        there = build.regions[region]
+        assert there.state is State.READY
+        (said,) = amis_of(place.stage, region, new)
+        assert said["ImageId"] == there.ami
+        assert tags.EXPIRES not in {tag["Key"] for tag in said["Tags"]}
+        assert place.registry.channel(IMAGE, "x86_64", region).previous == old
+    return new
+
+
+def amis_of(stage: Stage, region: str, build: str) -> list[dict[str, Any]]:
+    """What EC2 has of a build, whatever the registry says."""
+    mark = [{"Name": f"tag:{tags.BUILD}", "Values": [build]}]
+    found = stage.ec2(region).describe_images(Owners=["self"], Filters=mark)
+    return list(found["Images"])
+
+
+def reap(place: Place, ahead: float, regions: Sequence[str] = HERE) -> None:
+    """Reap with a clock that is so many seconds ahead."""
+    code = reap_and_report(place.site(ahead), regions, yes=True, dry_run=False)
+    assert code == Exit.DONE
 
 
 def put_old(

@@ -37,6 +37,7 @@ from annexkit.flows.site import Site
 from annexkit.pool import dagman
 from annexkit.pool.target import PoolError
 from annexkit.publish import page
+from annexkit.publish.night import ImageNight
 from annexkit.publish.night_dag import (
     DAG,
     SCRIPT,
@@ -50,6 +51,8 @@ from annexkit.publish.night_dag import (
     submit_text,
     without_secrets,
 )
+from annexkit.registry import Registry
+from annexkit.registry.pointers import rolled_back
 
 CONDOR = "condor"
 OWNER_ONLY = 0o600
@@ -133,8 +136,10 @@ def go_on(site: Site, keeper: Keeper) -> bool:
     if job is None and _passed_over(dag, keeper):
         site.console.step(f"{dag.parent} is of another plan by now: a new one is made")
         return False
-    if job is None and not (dagman.rescued(dag) and _mends(dag)):
-        site.console.step(f"the DAG in {dag.parent} left no rescue: a new plan is made")
+    if job is None and not (dagman.rescued(dag) and _mends(site, dag)):
+        site.console.step(
+            f"no rescue of {dag.parent} would mend it: a new plan is made"
+        )
         keeper.night.images = collect(dag.parent).images
         return False
     if job:
@@ -148,13 +153,33 @@ def go_on(site: Site, keeper: Keeper) -> bool:
     return True
 
 
-def _mends(dag: Path) -> bool:
-    """Whether a rescue can mend what failed: no node takes what failed in the plan."""
+def _mends(site: Site, dag: Path) -> bool:
+    """Whether a rescue can mend what failed.
+
+    No node takes what failed in the plan; and where somebody moved a pointer since, or
+    rolled back, the nodes that are left would refuse again.
+    """
     plan, now = plan_of(dag.parent), collect(dag.parent)
     left = (
         node for node in nodes_of(plan) if not ended_well(image_of(now, node), node)
     )
-    return not any(page.failures(plan)) and any(left)
+    if any(page.failures(plan)) or not any(left):
+        return False
+    registry = site.registry.read()
+    return not any(_moved(registry, image) for image in now.images)
+
+
+def _moved(registry: Registry, image: ImageNight) -> bool:
+    """Whether somebody moved a pointer of an image, or rolled back from its build."""
+    record = registry.images.get(image.image)
+    build = record.builds.get(image.build) if record else None
+    if build and any(rolled_back(there) for there in build.regions.values()):
+        return True
+    return any(
+        (registry.channel(image.image, image.arch, region).current or there.before)
+        not in (there.before, image.build)
+        for region, there in image.regions.items()
+    )
 
 
 def _passed_over(dag: Path, keeper: Keeper) -> bool:

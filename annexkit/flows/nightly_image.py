@@ -7,6 +7,7 @@ Each step finds by the registry and EC2 what an earlier run did already.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -33,6 +34,7 @@ from annexkit.flows.smoke import Smoked
 from annexkit.flows.smoke_regions import smoke_regions
 from annexkit.publish.night import Did, ImageNight, RegionNight, StepNight
 from annexkit.registry import RegionBuild, State
+from annexkit.registry.pointers import moved_error, rolled_back
 
 T = TypeVar("T")
 KEEP = BakeRequest(keep_candidate=True)  # the home region is promoted with the others
@@ -142,7 +144,10 @@ def smoke(site: Site, record: ImageNight) -> None:
 
 
 def promote(site: Site, keeper: Keeper, record: ImageNight) -> None:
-    """Move the pointer of every region that waits for it and is proved."""
+    """Move the pointer of every region that waits for it and is proved.
+
+    One that somebody moved since the night began stays where they put it.
+    """
     todo = [
         region
         for region, one in record.regions.items()
@@ -157,6 +162,8 @@ def promote(site: Site, keeper: Keeper, record: ImageNight) -> None:
         for region in todo:
             record.regions[region].promote = whole
         return
+    steps = tuple(_unless_moved(step, record) for step in moves.steps)
+    moves = replace(moves, steps=steps)
     site.console.detail(moves.pool.said)
 
     def tell(step: Step) -> None:
@@ -167,6 +174,31 @@ def promote(site: Site, keeper: Keeper, record: ImageNight) -> None:
         if step.result is not Result.MOVES:
             tell(step)
     run_plan(site, moves, tell)
+
+
+def _unless_moved(step: Step, record: ImageNight) -> Step:
+    """Leave the pointers of a region alone that somebody moved since the night began.
+
+    The moves are planned from what stands there now, and would overwrite theirs
+    (docs/architecture.md, law 3).
+    """
+    if step.move is None or step.result is not Result.MOVES:
+        return step
+    if rolled_back(step.move.there):
+        why = f"{step.move.there.reason}: left alone"
+        return replace(step, result=Result.UNCHANGED, why=why)
+    then, now = record.regions[step.region].before, step.now.current
+    if now in (then, None):  # None: this night struck it, because its AMI was gone
+        return step
+    error = moved_error(
+        step.region, f"current is {now or 'unset'}, was {then or 'unset'}"
+    )
+    return replace(
+        step,
+        result=Result.REFUSED,
+        why=error.what,
+        findings=(*step.findings, *error.findings),
+    )
 
 
 def _put_move(site: Site, record: ImageNight, moves: MovePlan, step: Step) -> None:

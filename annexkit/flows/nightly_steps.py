@@ -106,6 +106,8 @@ def first_record(
         if plan.candidate is None:
             record.boot = unchanged("it was proved before")
     record.regions = {r: _region(plan, registry, looked, r) for r in regions}
+    for region, one in record.regions.items():
+        one.before = registry.channel(name, arch, region).current or ""
     return record
 
 

@@ -30,9 +30,10 @@ class StepNight(Record):
 
 
 class RegionNight(Record):
-    """One image in one region."""
+    """One image in one region. ``before``: the build that was current there."""
 
     ami: str = ""
+    before: str = ""
     boot_seconds: float | None = None
     copied: StepNight = StepNight()
     smoke: StepNight = StepNight()

@@ -78,17 +78,24 @@ def carry_out(registry: Registry, move: Move, at: datetime) -> bool:
     if names == move.after and names != move.before:
         return False
     if names != move.before or _facts(registry, move) != _key(move.there):
-        raise MovedError(
-            f"somebody else changed it meanwhile ({_told(registry, move, names)}); "
-            "nothing of theirs was touched",
-            where=move.region,
-            mend="run the same command again: it looks anew",
-        )
+        raise moved_error(move.region, _told(registry, move, names))
     if move.back:
         _swap(registry, move, at)
     else:
         promote(registry, move.image, move.build, move.region)
     return True
+
+
+def moved_error(region: str, told: str) -> MovedError:
+    """Return the error of a region that somebody else changed.
+
+    :param told: what is otherwise than it was looked at.
+    """
+    return MovedError(
+        f"somebody else changed it meanwhile ({told}); nothing of theirs was touched",
+        where=region,
+        mend="run the same command again: it looks anew",
+    )
 
 
 def rolled_back(there: RegionBuild) -> bool:

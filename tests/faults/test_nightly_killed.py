@@ -11,10 +11,6 @@ from typing import Any
 
 import pytest
 
-from annexkit import tags
-from annexkit.errors import Exit
-from annexkit.flows.reap_report import reap_and_report
-from annexkit.registry import State
 from annexkit.waiting import wait_for
 from tests.conftest import Baked
 from tests.faults.moments import orphans
@@ -24,10 +20,13 @@ from tests.nights import (
     AWAY,
     HERE,
     IMAGE,
+    PAST_ALL,
     SETTINGS,
+    check_whole,
     currents,
     night,
     put_old,
+    reap,
     steps,
     take_away,
 )
@@ -35,7 +34,6 @@ from tests.stage import Place, Stage
 
 pytestmark = [pytest.mark.machines, pytest.mark.matrix]
 
-PAST_ALL = 6 * 3600.0  # past the expiry of a bake, of a copy, and past reap.min_age
 DEAF = {"code": "OptInRequired", "status": 401}  # an error that nobody tries again
 DOWN, ODD = AWAY[0], AWAY[1]
 
@@ -60,33 +58,6 @@ def place(
     yield place
     stage.calm()
     take_away(place, IMAGE)
-
-
-def amis_of(stage: Stage, region: str, build: str) -> list[dict[str, Any]]:
-    mark = [{"Name": f"tag:{tags.BUILD}", "Values": [build]}]
-    found = stage.ec2(region).describe_images(Owners=["self"], Filters=mark)
-    return list(found["Images"])
-
-
-def check_whole(place: Place, old: str | None) -> str:
-    """One new build, ready and current in every region, one AMI in each."""
-    new = currents(place)[0]
-    assert new and new != old
-    assert currents(place) == [new] * len(HERE)
-    build = place.registry.images[IMAGE].builds[new]
-    for region in HERE:
-        there = build.regions[region]
-        assert there.state is State.READY
-        (said,) = amis_of(place.stage, region, new)
-        assert said["ImageId"] == there.ami
-        assert tags.EXPIRES not in {tag["Key"] for tag in said["Tags"]}
-        assert place.registry.channel(IMAGE, "x86_64", region).previous == old
-    return new
-
-
-def reap(place: Place, ahead: float) -> None:
-    code = reap_and_report(place.site(ahead), HERE, yes=True, dry_run=False)
-    assert code == Exit.DONE
 
 
 def cases() -> Iterator[Any]:

@@ -14,14 +14,23 @@ from annexkit.flows import nightly_record, nightly_step
 from annexkit.flows.nightly_look import Looked
 from annexkit.flows.nightly_record import Keeper
 from annexkit.flows.nightly_retire import retire_old
-from annexkit.flows.registry_promote import ChannelRequest, roll_back
+from annexkit.flows.registry_promote import ChannelRequest, promote, roll_back
 from annexkit.flows.site import Site
 from annexkit.pool.dagman import Job
 from annexkit.pool.target import PoolError
 from annexkit.publish.night import Did, Night
 from tests.unit.flows import fake_dagman
 from tests.unit.flows.fake_dagman import Dagman
-from tests.unit.flows.shift import AWAY, EAST, HOME, IMAGE, ROME, TOKYO, Shift
+from tests.unit.flows.shift import (
+    AWAY,
+    EAST,
+    HOME,
+    IMAGE,
+    ROME,
+    TOKYO,
+    Shift,
+    after,
+)
 
 NODE = f"{IMAGE}-x86_64"
 
@@ -93,10 +102,44 @@ def test_what_was_rolled_back_meanwhile_is_not_promoted(
     cut_short(shift)
     first, second = shift.builds
     roll_back(shift.site, ChannelRequest(IMAGE, "x86_64", (HOME, EAST, TOKYO)))
-    assert by_dag(shift, resume=True) == Exit.PARTLY
+    assert by_dag(shift, resume=True) == Exit.DONE
     assert shift.currents() == [first] * 4
-    assert "left alone" in shift.last.regions[ROME].copied.error
+    assert shift.last.regions[ROME].promote.detail == "left alone"
     assert second not in shift.currents()
+
+
+def test_what_is_rolled_back_while_the_dag_runs_is_left_alone(
+    shift: Shift, queue: Dagman
+) -> None:
+    shift.run()
+    shift.change()
+    home = ChannelRequest(IMAGE, "x86_64", (HOME,))
+    queue.before[f"copy-{NODE}-{ROME}"] = after(1, lambda: roll_back(shift.site, home))
+    assert by_dag(shift) == Exit.PARTLY
+    first, second = shift.builds
+    assert shift.currents() == [first, second, first, first]
+    assert "left alone" in shift.last.regions[ROME].copied.error
+
+
+def test_a_pointer_that_somebody_moves_meanwhile_stays(
+    shift: Shift, queue: Dagman
+) -> None:
+    """The plan is hours old when its last node runs."""
+    for _ in range(2):
+        shift.run()
+        shift.change()
+    first, second = shift.builds
+    rome = ChannelRequest(IMAGE, "x86_64", (ROME,), first)
+    queue.before[f"smoke-{NODE}-{ROME}"] = after(1, lambda: promote(shift.site, rome))
+    assert by_dag(shift) == Exit.PARTLY
+    new = shift.builds[-1]
+    assert shift.currents() == [new, new, first, new]
+    error = shift.last.regions[ROME].promote.error
+    assert f"current is {first}, was {second}" in error
+    queue.ran.clear()
+    assert by_dag(shift, resume=True) == Exit.DONE, "by a plan that knows of it"
+    assert queue.ran == [f"promote-{NODE}-{ROME}", "end"]
+    assert shift.currents() == [new] * 4 and shift.names(ROME).previous == first
 
 
 def test_a_rescue_of_an_older_plan_is_passed_over(shift: Shift, queue: Dagman) -> None:
