@@ -24,7 +24,6 @@ AWAY, HOME = tuple(FIELDS), (PROMOTE,)  # home, when a bake and its boot come be
 RETRIES = {COPY: 2, PROMOTE: 1}
 DAG, SUBMIT, SCRIPT, SETTINGS = "night.dag", "step.sub", "step", "settings.json"
 WHAT = "what"  # the macro with a node's own arguments
-NO_NAME = re.compile(r"[^A-Za-z0-9_-]")  # DAGMan keeps . and + for itself
 
 # What a step needs of the environment besides the settings; of AWS all but what is
 # secret, since a file would keep it.
@@ -107,8 +106,8 @@ def _of_region(
 
 
 def _node(image: ImageNight, step: str, region: str = "", after: str = "") -> Node:
-    parts = (step, image.image, image.arch, *([region] if region else ()))
-    name = "-".join(NO_NAME.sub("_", part) for part in parts)
+    # Nothing that DAGMan keeps for itself: recipes have no dot in their names.
+    name = "-".join(part for part in (step, image.image, image.arch, region) if part)
     return Node(name, step, image.image, image.arch, region, after)
 
 
