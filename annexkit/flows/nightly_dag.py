@@ -102,10 +102,11 @@ def refuse_second(site: Site, *, attach: bool) -> None:
                 return  # none of its DAGs goes on here
             raise  # it may be restarting, and the DAG with it
         if job:
+            end = f"condor_rm {job.cluster}"
             raise AnnexkitError(
                 "another night is under way here, as a DAG",
                 where=f"{dag} (cluster {job.cluster})",
-                mend=f"{GO_ON}, which waits for it; or condor_rm {job.cluster}",
+                mend=end if attach else f"{GO_ON}, which waits for it; or {end}",
             )
 
 

@@ -6,6 +6,7 @@ the records of the nodes before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,8 +109,12 @@ def _node(folder: Path, request: StepRequest) -> Node:
     raise UsageError(
         f"the night has no such step: {' '.join(asked).strip()[:120]}",
         where=str(folder),
-        mend=known[0].arguments if known else "--step end",
+        mend=f"invoke nightly-step --night {request.night} {_first(known)}",
     )
+
+
+def _first(known: Sequence[Node]) -> str:
+    return known[0].arguments if known else f"--step {END}"
 
 
 def _take(site: Site, keeper: PartKeeper, image: ImageNight, node: Node) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from annexkit.errors import AnnexkitError
-from annexkit.flows.nightly_parts import GO_ON, RESULTS, collect, plan_of
+from annexkit.flows.nightly_parts import GO_ON, RESULTS, collect, plan_of, result_path
 from annexkit.flows.nightly_record import LONGEST, Keeper, read_record
 from annexkit.flows.site import Site
 from annexkit.pool import dagman
@@ -73,7 +73,7 @@ class _Waiting:
     def tell(self) -> None:
         """Tell of the nodes whose records are new."""
         for node in nodes_of(plan_of(self.folder)):
-            path = self.folder / RESULTS / f"{node.name}.json"
+            path = result_path(self.folder, node)
             written = path.stat().st_mtime_ns if path.exists() else 0
             part = read_record(path) if written != self.told.get(path.name, 0) else None
             if part is None:

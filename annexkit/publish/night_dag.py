@@ -36,6 +36,7 @@ SECRETS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
     *("AWS_SECURITY_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"),
 )
+OTHERS = "AWS_BEARER_TOKEN_"  # keys of services that no step calls: left out
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")  # a password may stand in them
 REMOVED = "4"  # DAG_STATUS at the end of a DAG that condor_rm ended
 
@@ -158,7 +159,7 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in sorted(environment.items())
-        if KEPT.fullmatch(name) and name not in SECRETS
+        if KEPT.fullmatch(name) and name not in SECRETS and not name.startswith(OTHERS)
     }
 
 

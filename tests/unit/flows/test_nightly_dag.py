@@ -282,7 +282,8 @@ def test_a_step_of_no_night_or_none_of_its_is_refused(
     night = shift.nights[-1].id
     with pytest.raises(UsageError, match="no such step: smoke nothing/x86_64") as wrong:
         nightly_step(shift.site, StepRequest(night, "smoke", "nothing/x86_64"))
-    assert wrong.value.mend == f"--step bake --image {IMAGE}/x86_64"
+    asked = f"--night {night} --step bake --image {IMAGE}/x86_64"
+    assert wrong.value.mend == f"invoke nightly-step {asked}"
 
 
 def test_an_input_that_was_taken_back_meanwhile_is_left_alone(

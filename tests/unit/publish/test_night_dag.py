@@ -120,9 +120,10 @@ def test_the_script_hands_on_what_a_step_needs(tmp_path: Path) -> None:
         "PS1": "no",
         **dict.fromkeys(SECRETS, "hidden"),
     }
+    other = {"AWS_BEARER_TOKEN_BEDROCK": "hidden"}
     script = tmp_path / "step"
     folder = Path("/state/nights/n/dag 1")
-    script.write_text(script_text(folder, root, str(python), "n", given))
+    script.write_text(script_text(folder, root, str(python), "n", given | other))
     assert "hidden" not in script.read_text()
     said = subprocess.run(
         ["/bin/sh", script, "--step", "end"],
